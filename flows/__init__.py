@@ -1,0 +1,1 @@
+"""Prefect flows: what can be deployed. Order, parameters, limits and hooks only."""

@@ -1,0 +1,27 @@
+"""What happens when a run fails: the failure is written down where people look for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import Flow
+from prefect.client.schemas.objects import FlowRun, State
+
+from framehouse.config import load_settings
+from framehouse.errors import LeaseLost
+from framehouse.jobs.outcome import conclude_early, facts_of
+from framehouse.jobs.submit import connect
+from framehouse.results.lake import Lake
+
+
+def record_failure(_flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Write the run record (hop, code, message, what to try) and conclude the job as failed."""
+    try:
+        state.result(raise_on_failure=True)
+    except LeaseLost:
+        return  # another run has the job; it will tell
+    except BaseException as error:  # noqa: BLE001  the outermost edge: whatever it was is recorded
+        settings = load_settings()
+        jobs = connect(settings)
+        if (job := jobs.job_of_flow_run(str(flow_run.id))) is not None:
+            conclude_early(jobs, Lake(settings.lake_dir), job, "failed", facts_of(error))

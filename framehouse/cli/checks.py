@@ -1,0 +1,87 @@
+"""What `doctor` looks at, each with a way to mend it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from framehouse.config import ROOT, Settings, find_endpoints, require_checkout
+from framehouse.errors import FramehouseError
+from framehouse.inference.server_env import check_platform, ensure_server_env
+
+_LOW_DISK_BYTES = 5 * 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding."""
+
+    name: str
+    ok: bool
+    found: str
+    hint: str = ""
+
+
+def run_checks(settings: Settings) -> Iterator[Check]:
+    """Look at everything, in the order in which a person would mend it."""
+    yield _asked("repository", lambda: str(require_checkout("the local stack")))
+    yield _asked("home", lambda: _writable(settings))
+    yield _disk(settings)
+    if settings.triton.url:
+        yield Check("triton", True, f"remote: {settings.triton.url}")
+    else:
+        yield _asked("platform", lambda: check_platform() or "Linux x86-64, glibc new enough")
+        yield _asked("triton environment", lambda: str(ensure_server_env(ROOT)))
+    yield _asked("models", lambda: _models(settings))
+    yield _asked("stack", lambda: str(find_endpoints(settings)))
+    yield _asked("triton answers", lambda: _triton(settings))
+    yield _asked("dask answers", lambda: _dask(settings))
+
+
+def _asked(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, look())
+    except FramehouseError as error:
+        return Check(name, False, f"{error.code}: {error.message}", error.hint or "see the message")
+
+
+def _writable(settings: Settings) -> str:
+    settings.home.mkdir(parents=True, exist_ok=True)
+    probe = settings.home / ".doctor"
+    probe.write_text("")
+    probe.unlink()
+    return str(settings.home)
+
+
+def _disk(settings: Settings) -> Check:
+    free = shutil.disk_usage(settings.home if settings.home.exists() else ROOT).free
+    return Check(
+        "disk", free > _LOW_DISK_BYTES, f"{free / 1e9:.1f} GB free", "free some space, or move FRAMEHOUSE_HOME"
+    )
+
+
+def _models(settings: Settings) -> str:
+    from framehouse.inference.repository import check, load_specs
+
+    findings = check(settings.model_repository)
+    if findings:
+        first = findings[0]
+        raise FramehouseError(str(first), code="config.models", hint="framehouse models check")
+    return ", ".join(load_specs(settings.model_repository))
+
+
+def _triton(settings: Settings) -> str:
+    from framehouse.inference.specs import TritonTarget
+    from framehouse.inference.triton import connect
+
+    url = find_endpoints(settings).triton_url
+    client = connect(TritonTarget(url, settings.triton.shared_memory, 5.0, 1))
+    return f"{url}, shared memory {'on' if client.shared_memory else 'off'}"
+
+
+def _dask(settings: Settings) -> str:
+    from framehouse.cluster import worker_count
+
+    address = find_endpoints(settings).dask_address
+    return f"{address}, {worker_count(address)} workers"

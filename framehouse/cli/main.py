@@ -1,0 +1,59 @@
+"""`framehouse`: the entry point. Errors become one line and an exit code here, and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from framehouse.cli import db, jobs, models, render, results, run, sql, stack, videos
+from framehouse.cli.exit_codes import exit_code
+from framehouse.errors import FramehouseError
+
+app = typer.Typer(
+    name="framehouse",
+    help="Self-hosted video inference: every sampled frame of your videos, as SQL tables.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+app.command("up")(stack.up)
+app.command("down")(stack.down)
+app.command("status")(stack.status)
+app.command("doctor")(stack.doctor)
+app.command("run")(run.run)
+app.add_typer(jobs.app, name="jobs", help="List, show, retry and cancel jobs.")
+app.add_typer(videos.app, name="videos", help="List, show and probe videos.")
+app.command("results")(results.results)
+app.command("sql")(sql.sql)
+app.command("render")(render.render)
+app.add_typer(models.app, name="models", help="The models that can be run.")
+app.add_typer(db.app, name="db", help="The analytics database.")
+
+
+@app.callback()
+def _options(
+    debug: bool = typer.Option(False, "--debug", help="show a traceback when something fails"),
+) -> None:
+    if debug:
+        os.environ["FRAMEHOUSE_DEBUG"] = "1"
+
+
+def main() -> None:
+    """Run a command; a named error is one line on stderr and its class's exit code."""
+    try:
+        app()
+    except FramehouseError as error:
+        if os.environ.get("FRAMEHOUSE_DEBUG"):
+            raise
+        print(error.line(), file=sys.stderr)
+        sys.exit(exit_code(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""`framehouse run`: submit videos and wait for them."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from framehouse.config import Settings
+    from framehouse.state import Job
+
+
+def run(
+    sources: list[str] = typer.Argument(..., metavar="SOURCE...", help="files, folders or http(s) URLs"),
+    models: list[str] = typer.Option(["detector"], "--model", "-m", metavar="NAME[/VERSION]", help="may be repeated"),
+    fps: str = typer.Option("", "--fps", help="frames a second, or `all`; default 5"),
+    confidence: float | None = typer.Option(None, "--confidence", help="threshold of the results; default 0.4"),
+    wait: bool = typer.Option(True, "--wait/--no-wait", help="wait for the end of every video"),
+    as_json: bool = typer.Option(False, "--json", help="one JSON list on stdout at the end"),
+) -> None:
+    """Run models over videos; exit code 0 when all are done, 1 when any failed.
+
+    Example: framehouse run videos/ --model detector --fps 2
+    """
+    from framehouse.config import load_settings
+    from framehouse.jobs.submit import connect, submit_job, wait_for_jobs
+    from framehouse.state import JobRequest
+    from framehouse.storage.registry import expand_sources
+
+    settings = load_settings()
+    uris = expand_sources(sources)
+    threshold = settings.jobs.confidence if confidence is None else confidence
+    requests = [JobRequest(uri, tuple(models), fps, threshold) for uri in uris]
+    _require_engine(settings)
+    state = connect(settings)
+    job_ids = [submit_job(state, request, settings) for request in requests]
+    if not wait:
+        _report(state.list_jobs(job_ids=job_ids), as_json)
+        return
+    with _Bar(quiet=as_json) as bar:
+        finished = wait_for_jobs(state, job_ids, on_progress=bar.show)
+    _report(finished, as_json)
+    if any(job.status != "done" for job in finished):
+        raise typer.Exit(1)
+
+
+def _require_engine(settings: Settings) -> None:
+    """Fail at once where nobody would ever take the jobs up."""
+    from framehouse.cli.stack import running_stack
+    from framehouse.errors import EngineUnavailable
+
+    if running_stack(settings) is None and not settings.prefect.api_url:
+        raise EngineUnavailable("the local stack is not running")
+
+
+class _Bar:
+    """Frames, videos and the time that is left, on stderr."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("frames x models"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=quiet,
+            transient=True,
+        )
+        self._task = self._progress.add_task("submitted", total=None)
+
+    def __enter__(self) -> _Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, jobs: list[Job]) -> None:
+        """Draw the present state of all jobs as one bar."""
+        over = sum(job.is_final for job in jobs)
+        hops = sorted({job.hop or job.status for job in jobs if not job.is_final})
+        planned, settled = sum(job.n_planned for job in jobs), sum(job.n_settled for job in jobs)
+        self._progress.update(
+            self._task,
+            description=f"{over} of {len(jobs)} videos, {', '.join(hops) or 'done'}",
+            total=planned or None,
+            completed=min(settled, planned),
+        )
+
+
+def _report(jobs: list[Job], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps([job_facts(job) for job in jobs], indent=1))
+        return
+    for job in jobs:
+        typer.echo(job_line(job))
+
+
+def job_facts(job: Job) -> dict[str, Any]:
+    """A job for machines; the source without its query, which may be a signature."""
+    from framehouse.telemetry import redact_uri
+
+    return {
+        "job_id": job.job_id,
+        "video_id": job.video_id,
+        "uri": redact_uri(job.request.uri),
+        "status": job.status,
+        "models": list(job.request.models),
+        "infer_fps": job.request.infer_fps or "5",
+        "confidence": job.request.confidence,
+        "attempt": job.attempt,
+        "hop": job.hop,
+        "n_planned": job.n_planned,
+        "n_settled": job.n_settled,
+        "error": None
+        if job.error_code is None
+        else {"code": job.error_code, "message": job.error_message, "try": job.error_hint},
+        "elapsed_s": _elapsed_s(job),
+    }
+
+
+def job_line(job: Job) -> str:
+    """A job for people: one line, and for a failure the cause and how to try again."""
+    from framehouse.telemetry import redact_uri
+
+    name = redact_uri(job.request.uri).rsplit("/", 1)[-1]
+    line = f"{job.status:<9} {job.job_id}  {name}"
+    if job.status == "done":
+        line += f"  {job.n_settled} frames x models in {_elapsed_s(job):.1f} s"
+    if job.error_code is not None:
+        hint = f" ({job.error_hint})" if job.error_hint else ""
+        line += f"\n  {job.error_code}: {job.error_message}{hint}\n  retry: framehouse jobs retry {job.job_id}"
+    return line
+
+
+def _elapsed_s(job: Job) -> float | None:
+    if job.started_at is None:
+        return None
+    return round((job.finished_at or time.time()) - job.started_at, 2)

@@ -1,0 +1,163 @@
+"""`framehouse up | down | status | doctor`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from framehouse.config import Settings
+
+_UP_LIMIT_S = 330.0
+_DOWN_LIMIT_S = 40.0
+
+
+def up() -> None:
+    """Start the local stack in the background and wait until it is ready.
+
+    Prefect server, Triton, Dask, the loader and the runner; what the settings place elsewhere is used instead.
+
+    Example: framehouse up
+    """
+    from framehouse.config import load_settings, require_checkout
+    from framehouse.inference.server_env import ensure_server_env
+
+    settings = load_settings()
+    root = require_checkout("`framehouse up`")
+    if (facts := running_stack(settings)) is not None:
+        typer.echo(f"the stack is {facts['state']} already (supervisor {facts['pid']})", err=True)
+    else:
+        if not settings.triton.url:
+            ensure_server_env(root)
+        _launch(settings)
+    _show(_wait_until_ready(settings))
+
+
+def down() -> None:
+    """Stop the local stack.
+
+    Example: framehouse down
+    """
+    from framehouse.config import load_settings
+
+    settings = load_settings()
+    facts = running_stack(settings)
+    if facts is None:
+        typer.echo("no stack is running", err=True)
+        return
+    os.kill(facts["pid"], signal.SIGTERM)
+    deadline = time.monotonic() + _DOWN_LIMIT_S
+    while _is_alive(facts["pid"]):
+        if time.monotonic() > deadline:
+            os.kill(facts["pid"], signal.SIGKILL)  # the kernel takes its children along
+        time.sleep(0.1)
+    typer.echo("stopped", err=True)
+
+
+def status(as_json: bool = typer.Option(False, "--json", help="machine-readable")) -> None:
+    """Show the parts of the local stack.
+
+    Example: framehouse status --json
+    """
+    from framehouse.config import load_settings
+
+    settings = load_settings()
+    facts = running_stack(settings) or {"state": "stopped", "components": {}, "endpoints": {}}
+    if as_json:
+        typer.echo(json.dumps({**facts, "home": str(settings.home)}, indent=1))
+    else:
+        typer.echo(f"stack {facts['state']}, home {settings.home}")
+        _show(facts)
+    if facts["state"] != "ready":
+        raise typer.Exit(1)
+
+
+def doctor() -> None:
+    """Say what is wrong with this installation and how to mend it.
+
+    Example: framehouse doctor
+    """
+    from framehouse.cli.checks import run_checks
+    from framehouse.config import load_settings
+
+    wrong = 0
+    for check in run_checks(load_settings()):
+        typer.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.found}")
+        if not check.ok:
+            wrong += 1
+            typer.echo(f"      try: {check.hint}")
+    if wrong:
+        raise typer.Exit(1)
+
+
+def running_stack(settings: Settings) -> dict[str, Any] | None:
+    """What the running stack says about itself; None when none runs."""
+    from framehouse.config import read_stack_file
+
+    facts = read_stack_file(settings)
+    if not facts or facts["state"] == "failed" or not _is_alive(facts["pid"]):
+        return None
+    return facts
+
+
+def _launch(settings: Settings) -> None:
+    from framehouse.config import stack_file
+
+    stack_file(settings).unlink(missing_ok=True)
+    settings.log_dir.mkdir(parents=True, exist_ok=True)
+    with (settings.log_dir / "stack.log").open("ab") as output:
+        subprocess.Popen(
+            [sys.executable, "-m", "framehouse.stack"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+
+
+def _wait_until_ready(settings: Settings) -> dict[str, Any]:
+    from framehouse.config import read_stack_file
+    from framehouse.errors import EngineUnavailable
+
+    shown: set[str] = set()
+    started = time.monotonic()
+    while True:
+        facts = read_stack_file(settings)
+        for name, component in facts.get("components", {}).items():
+            if component["state"] == "ready" and name not in shown:
+                shown.add(name)
+                typer.echo(f"{time.monotonic() - started:5.1f} s  {name} ready", err=True)
+        if facts.get("state") == "ready":
+            return facts
+        if facts.get("state") == "failed":
+            raise EngineUnavailable(facts["error"], code="job.stack_failed", hint=f"logs: {settings.log_dir}")
+        if time.monotonic() - started > _UP_LIMIT_S or (not facts and time.monotonic() - started > 30):
+            raise EngineUnavailable(
+                "the stack did not start", code="job.stack_failed", hint=f"logs: {settings.log_dir}"
+            )
+        time.sleep(0.2)
+
+
+def _show(facts: dict[str, Any]) -> None:
+    for name, component in facts["components"].items():
+        typer.echo(
+            f"  {name:<15} {component['state']:<10} pid {component['pid'] or '-':<8} "
+            f"restarts {component['restarts']:<3} {component['address']}"
+        )
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,227 @@
+"""Settings: every value a person may set, read once at the edge (tasks, flows, api, cli, jobs, stack).
+
+The core takes values, not settings. Environment names are `FRAMEHOUSE_<GROUP>__<FIELD>`, for example
+`FRAMEHOUSE_TRITON__URL=10.0.0.5:8001`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from framehouse.errors import ConfigError, EngineUnavailable
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The checkout when Framehouse runs from one; `site-packages` for the bare wheel."""
+
+
+class TritonSettings(BaseModel):
+    """Where inference happens."""
+
+    url: str = Field(default="", description="host:port of a Triton gRPC endpoint; empty starts the embedded server")
+    model_repository: Path | None = Field(default=None, description="model repository folder; default triton_models/")
+    request_timeout_s: float = Field(default=60.0, gt=0, description="deadline of one inference request")
+    ready_timeout_s: float = Field(default=120.0, gt=0, description="how long the embedded server may take to start")
+    shared_memory: bool = Field(
+        default=True, description="use system shared memory when a handshake shows that it works"
+    )
+    in_flight: int = Field(default=4, ge=1, le=64, description="requests in flight per worker and model")
+
+
+class DaskSettings(BaseModel):
+    """Where decoding happens."""
+
+    scheduler_address: str = Field(default="", description="tcp://host:port; empty starts a local one")
+    n_workers: int = Field(default=0, ge=0, description="local workers; 0 takes one per core")
+    window: int = Field(default=0, ge=0, description="chunks in flight per video; 0 takes twice the workers")
+    worker_memory_bytes: int = Field(default=2 * 1024**3, description="memory limit of one local worker")
+
+
+class PrefectSettings(BaseModel):
+    """Who orchestrates."""
+
+    api_url: str = Field(default="", description="http://host:port/api of a Prefect server; empty starts a local one")
+    max_waiting_runs: int = Field(default=32, ge=1, description="runs created ahead of the ones that work")
+    work_pool: str = Field(default="framehouse", description="process work pool whose runs our runner takes")
+    run_slots: int = Field(default=4, ge=0, description="flow runs at once; 0 leaves all runs to `prefect worker`")
+
+
+class StateSettings(BaseModel):
+    """Live state."""
+
+    url: str = Field(
+        default="", description="SQLAlchemy URL of the state database; empty takes SQLite under FRAMEHOUSE_HOME"
+    )
+    lease_s: float = Field(default=20.0, gt=1, description="how long a silent run keeps its job")
+
+
+class StoreSettings(BaseModel):
+    """DuckDB."""
+
+    publish_interval_s: float = Field(default=2.0, gt=0, description="at most one snapshot in this many seconds")
+    query_timeout_s: float = Field(default=30.0, gt=0, description="limit of one read-only query")
+    query_memory: str = Field(default="2GB", description="DuckDB memory limit of a reader")
+
+
+class JobSettings(BaseModel):
+    """Defaults of a job."""
+
+    confidence: float = Field(default=0.4, ge=0, le=1, description="threshold that views and results apply")
+    max_gap_share: float = Field(
+        default=0.05, ge=0, le=1, description="a video fails above this share of gaps in any model"
+    )
+    max_attempts: int = Field(default=8, ge=1, description="attempts without progress before a job is given up")
+
+
+class SourceSettings(BaseModel):
+    """Untrusted media and URLs."""
+
+    allow_private_hosts: bool = Field(default=True, description="the command line may fetch from private addresses")
+    max_bytes: int = Field(default=200 * 1024**3, description="largest file that is fetched")
+    max_pixels: int = Field(default=8192 * 8192, description="largest picture that is decoded")
+    stall_timeout_s: float = Field(default=30.0, gt=0, description="give a download up when no byte came for so long")
+    max_redirects: int = Field(default=5, ge=0, description="redirects followed")
+
+
+class Settings(BaseSettings):
+    """All settings, with their groups."""
+
+    model_config = SettingsConfigDict(env_prefix="FRAMEHOUSE_", env_nested_delimiter="__", extra="ignore")
+
+    home: Path = Field(default=Path(), description="everything that is written; default .framehouse/")
+    triton: TritonSettings = Field(default_factory=TritonSettings)
+    dask: DaskSettings = Field(default_factory=DaskSettings)
+    prefect: PrefectSettings = Field(default_factory=PrefectSettings)
+    state: StateSettings = Field(default_factory=StateSettings)
+    store: StoreSettings = Field(default_factory=StoreSettings)
+    jobs: JobSettings = Field(default_factory=JobSettings)
+    source: SourceSettings = Field(default_factory=SourceSettings)
+
+    @property
+    def store_dir(self) -> Path:
+        """DuckDB and its published snapshots."""
+        return self.home / "store"
+
+    @property
+    def lake_dir(self) -> Path:
+        """Parts, plans and run records: the truth."""
+        return self.home / "lake"
+
+    @property
+    def state_dir(self) -> Path:
+        """The state database, and what the local stack tells about itself."""
+        return self.home / "state"
+
+    @property
+    def log_dir(self) -> Path:
+        """Logs of the local stack."""
+        return self.home / "logs"
+
+    @property
+    def fetch_dir(self) -> Path:
+        """Downloaded videos."""
+        return self.home / "uploads" / "fetched"
+
+    @property
+    def triton_dir(self) -> Path:
+        """The embedded server's backends and log."""
+        return self.home / "triton"
+
+    @property
+    def state_url(self) -> str:
+        """SQLAlchemy URL of the state database."""
+        return self.state.url or f"sqlite:///{self.state_dir / 'state.db'}"
+
+    @property
+    def model_repository(self) -> Path:
+        """The Triton model repository of this installation."""
+        return self.triton.model_repository or ROOT / "triton_models"
+
+
+def default_home() -> Path:
+    """`.framehouse/` beside pyproject.toml in a checkout, else in the current folder."""
+    return (ROOT if (ROOT / "pyproject.toml").exists() else Path.cwd()) / ".framehouse"
+
+
+@lru_cache(maxsize=1)
+def load_settings() -> Settings:
+    """Read the environment once; make `home` absolute and hand it to every child through the environment.
+
+    Raises:
+        ConfigError: a value that does not fit its field.
+    """
+    try:
+        settings = Settings()
+    except ValueError as error:
+        first = error.errors()[0] if hasattr(error, "errors") else {"loc": (), "msg": str(error)}
+        where = "FRAMEHOUSE_" + "__".join(str(part).upper() for part in first["loc"])
+        raise ConfigError(f"{where}: {first['msg']}", code="config.setting") from error
+    home = settings.home if settings.home != Path() else default_home()
+    settings.home = home.expanduser().absolute()
+    dask_address = os.environ.get("DASK_SCHEDULER_ADDRESS", "")
+    if dask_address and not settings.dask.scheduler_address:
+        settings.dask.scheduler_address = dask_address
+    os.environ["FRAMEHOUSE_HOME"] = str(settings.home)
+    return settings
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Addresses of the running parts: from the settings, else from what the local stack wrote down."""
+
+    prefect_api_url: str
+    triton_url: str
+    dask_address: str
+
+
+def find_endpoints(settings: Settings) -> Endpoints:
+    """Where Prefect, Triton and Dask answer.
+
+    Raises:
+        EngineUnavailable: one of them is neither in the settings nor part of a running local stack.
+    """
+    local = read_stack_file(settings).get("endpoints", {})
+    found = Endpoints(
+        settings.prefect.api_url or local.get("prefect_api_url", ""),
+        settings.triton.url or local.get("triton_url", ""),
+        settings.dask.scheduler_address or local.get("dask_address", ""),
+    )
+    if not (found.prefect_api_url and found.triton_url and found.dask_address):
+        raise EngineUnavailable("the local stack is not running")
+    return found
+
+
+def read_stack_file(settings: Settings) -> dict[str, Any]:
+    """What the local stack wrote about itself; empty when it does not run or is just writing."""
+    try:
+        found: dict[str, Any] = json.loads(stack_file(settings).read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found
+
+
+def stack_file(settings: Settings) -> Path:
+    """The file in which the local stack tells its addresses, processes and readiness."""
+    return settings.state_dir / "stack.json"
+
+
+def require_checkout(what: str) -> Path:
+    """The checkout's root, which holds flows, tasks and models.
+
+    Raises:
+        ConfigError: running from the bare wheel.
+    """
+    if not (ROOT / "flows").is_dir() or not (ROOT / "triton_models").is_dir():
+        raise ConfigError(
+            f"{what} needs the repository: the wheel alone is command line, client and core",
+            code="config.bare_wheel",
+            hint="clone the repository, then: pip install -e .",
+        )
+    return ROOT

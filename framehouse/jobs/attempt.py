@@ -1,0 +1,102 @@
+"""One run's hold on one job: a lease that is renewed while the run gets forward, and the notes it leaves."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from framehouse.config import Endpoints, Settings
+from framehouse.errors import JobError, LeaseLost
+from framehouse.results.lake import Lake
+from framehouse.state import Job, Lease, State
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What every hop of a run needs: the job, where to read and write, and the lease that allows it."""
+
+    job: Job
+    lease: Lease
+    state: State
+    lake: Lake
+    settings: Settings
+    endpoints: Endpoints
+
+    @property
+    def job_id(self) -> str:
+        """The job's name."""
+        return self.job.job_id
+
+    def enter(self, hop: str, **facts: str | int) -> None:
+        """Note that a hop begins.
+
+        Raises:
+            LeaseLost: another run holds the job now.
+        """
+        self.state.note(self.lease, self.job_id, hop=hop, **facts)
+        log.info("hop begins", hop=hop, job_id=self.job_id, **facts)
+
+
+@contextmanager
+def hold_job(state: State, job_id: str, owner: str, settings: Settings, endpoints: Endpoints) -> Iterator[Attempt]:
+    """Take the job's lease, renew it in the background, and give it back when the run has concluded.
+
+    After an error the lease is left to expire: the failure is recorded by the flow's hook, and until then nobody else
+    shall take the job up.
+
+    Raises:
+        JobError: the job is over already.
+        LeaseLost: another run holds it.
+    """
+    ttl_s = settings.state.lease_s
+    lease = state.acquire(f"job/{job_id}", owner, ttl_s)
+    if lease is None:
+        raise LeaseLost(f"another run works on {job_id}", job_id=job_id)
+    job = state.job(job_id)
+    if job.is_final or job.outcome:
+        state.release(lease)
+        raise JobError(f"job {job_id} is {job.status} already", code="job.is_over", job_id=job_id)
+    job = state.begin_attempt(lease, job_id)
+    with _renewed(state, lease, ttl_s):
+        yield Attempt(job, lease, state, Lake(settings.lake_dir), settings, endpoints)
+    state.release(lease)
+
+
+@contextmanager
+def hold_video(attempt: Attempt, video_id: str, poll_s: float = 0.25) -> Iterator[None]:
+    """Wait for and hold the right to infer a video: two jobs on the same content never do the same work twice."""
+    ttl_s = attempt.settings.state.lease_s
+    name = f"video/{video_id}"
+    while (lease := attempt.state.acquire(name, attempt.lease.owner, ttl_s)) is None:
+        time.sleep(poll_s)
+    try:
+        with _renewed(attempt.state, lease, ttl_s):
+            yield
+    finally:
+        attempt.state.release(lease)
+
+
+@contextmanager
+def _renewed(state: State, lease: Lease, ttl_s: float) -> Iterator[None]:
+    over = threading.Event()
+
+    def renew() -> None:
+        while not over.wait(ttl_s / 4):
+            if not state.renew(lease, ttl_s):
+                log.error("lease lost", lease=lease.name, owner=lease.owner)
+                return  # the next note of the run raises LeaseLost
+
+    thread = threading.Thread(target=renew, name=f"renew {lease.name}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

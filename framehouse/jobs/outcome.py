@@ -1,0 +1,161 @@
+"""How a run ends: its record in the lake, its outcome in the state, and its rows asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from framehouse.errors import FramehouseError, InferenceError
+from framehouse.inference.run import ChunkReceipt, ModelTally
+from framehouse.inference.specs import ModelSpec
+from framehouse.jobs.attempt import Attempt
+from framehouse.jobs.plans import PlanRef
+from framehouse.results.lake import Lake, ModelUse, RunRecord
+from framehouse.state import Job, State
+from framehouse.state.records import JobStatus
+from framehouse.telemetry import redact_uri
+
+
+@dataclass(slots=True)
+class Totals:
+    """Receipts of a video's chunks, added up per model."""
+
+    models: tuple[ModelSpec, ...]
+    n_planned: int
+    decode_s: float = 0.0
+    n_settled: int = 0
+    loaded: Counter[str] = field(default_factory=Counter)
+    gaps: dict[str, Counter[str]] = field(default_factory=dict)
+    infer_s: Counter[str] = field(default_factory=Counter)
+
+    def add(self, receipt: ChunkReceipt) -> None:
+        """Count one chunk in."""
+        self.decode_s += receipt.decode_s
+        for tally in receipt.tallies:
+            self._add_tally(tally)
+
+    def _add_tally(self, tally: ModelTally) -> None:
+        self.loaded[tally.model_digest] += tally.n_loaded
+        self.gaps.setdefault(tally.model_digest, Counter()).update(dict(tally.gap_reasons))
+        self.infer_s[tally.model_digest] += tally.infer_s  # type: ignore[assignment]
+        self.n_settled += tally.n_loaded + tally.n_gaps
+
+    def uses(self) -> tuple[ModelUse, ...]:
+        """What each model did with the plan."""
+        return tuple(
+            ModelUse(
+                model_id=spec.model_id,
+                model_digest=spec.digest,
+                kind=spec.kind,
+                n_planned=self.n_planned,
+                n_loaded=self.loaded[spec.digest],
+                n_gaps=sum(self.gaps.get(spec.digest, Counter()).values()),
+                gap_reasons=dict(self.gaps.get(spec.digest, Counter())),
+                infer_s=float(self.infer_s[spec.digest]),
+            )
+            for spec in self.models
+        )
+
+
+def conclude_run(attempt: Attempt, ref: PlanRef, totals: Totals) -> None:
+    """Write the run record and hand the rows to the loader; the job is done when a snapshot holds them.
+
+    Raises:
+        InferenceError: `inference.too_many_gaps`, the failure budget is spent; what was loaded stays and is loaded.
+        LeaseLost: another run holds the job now.
+    """
+    uses = totals.uses()
+    error = _over_budget(uses, attempt.settings.jobs.max_gap_share)
+    outcome: JobStatus = "failed" if error else "done"
+    record = _record(attempt.job, outcome, attempt.lake, error, hop="infer")
+    attempt.lake.write_run(
+        replace(record, video_id=ref.video_id, models=uses, decode_s=totals.decode_s, n_bytes=ref.n_bytes)
+    )
+    attempt.state.conclude(
+        attempt.job_id,
+        outcome,
+        [(ref.video_id, use.model_digest) for use in uses],
+        lease=attempt.lease,
+        error=_columns(error),
+    )
+    if error:
+        raise error
+
+
+def conclude_early(state: State, lake: Lake, job: Job, outcome: JobStatus, error: FramehouseError | None) -> None:
+    """End a job without its run: failed, or cancelled. Parts that it wrote are loaded, so nothing done is lost."""
+    if state.job(job.job_id).outcome is not None:
+        return
+    record = _record(job, outcome, lake, error, hop=job.hop)
+    lake.write_run(record)
+    loads = _pairs_with_parts(lake, record)
+    state.conclude(job.job_id, outcome, loads, error=_columns(error))
+    state.break_lease(f"job/{job.job_id}")
+
+
+def _over_budget(uses: Iterable[ModelUse], max_gap_share: float) -> InferenceError | None:
+    for use in uses:
+        if use.n_gaps > max_gap_share * use.n_planned:
+            most = max(use.gap_reasons.items(), key=lambda item: item[1])
+            return InferenceError(
+                f"{use.model_id}: {use.n_gaps} of {use.n_planned} planned frames are gaps, most of them {most[0]}",
+                code="inference.too_many_gaps",
+                hint="what was loaded stays; see the inferences table for each gap's reason",
+                n_gaps=use.n_gaps,
+                n_planned=use.n_planned,
+            )
+    return None
+
+
+def _record(job: Job, outcome: str, lake: Lake, error: FramehouseError | None, hop: str | None) -> RunRecord:
+    second = error.facts.get("second") if error else None
+    return RunRecord(
+        job_id=job.job_id,
+        video_id=job.video_id,
+        uri=redact_uri(job.request.uri),
+        status=outcome,
+        infer_fps=job.request.infer_fps,
+        confidence=job.request.confidence,
+        models=(),
+        submitted_at=_iso(job.submitted_at),
+        started_at=_iso(job.started_at),
+        finished_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        attempt=job.attempt,
+        error_code=error.code if error else None,
+        error_message=error.message if error else None,
+        error_hint=error.hint if error else None,
+        error_hop=hop if error else None,
+        error_second=float(second) if isinstance(second, int | float) else None,
+        decode_s=0.0,
+        n_bytes=0,
+    )
+
+
+def _pairs_with_parts(lake: Lake, record: RunRecord) -> list[tuple[str, str]]:
+    if record.video_id is None:
+        return []
+    folder = lake.parts_dir(record.video_id, "x").parent
+    return [(record.video_id, path.name) for path in sorted(folder.glob("*")) if path.is_dir()]
+
+
+def _columns(error: FramehouseError | None) -> tuple[str, str, str] | None:
+    return (error.code, error.message, error.hint) if error else None
+
+
+def _iso(epoch_s: float | None) -> str | None:
+    return None if epoch_s is None else datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds")
+
+
+def facts_of(error: BaseException) -> FramehouseError:
+    """Any exception as one of ours; what is not ours is a defect and keeps its type's name."""
+    if isinstance(error, FramehouseError):
+        return error
+    shown: Mapping[str, str] = {"error_type": type(error).__name__}
+    return FramehouseError(
+        f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}",
+        code="framehouse.internal",
+        hint="this is a defect of Framehouse; the log has the details",
+        **shown,
+    )

@@ -1,0 +1,298 @@
+"""The runner: takes scheduled runs of our work pool and forks a warmed child for each; and the reconciler beside it.
+
+`python -m framehouse.jobs.runner`, started by `up`. A fresh `prefect worker` process needs 9-11 s before a flow's first
+line runs, nearly all of it imports; a fork of a process that has done them needs less than one. Each run is still a
+Prefect run of its own in a process of its own, seen, cancelled and killed like any other, and a plain `prefect worker`
+on the same pool does the same work.
+
+The reconciler is the only one who makes runs of jobs: for a job just submitted, for one whose process died, for one
+left over from before a reboot. Truth is the state database: a job that is not over and that no live lease holds is owed
+a run.
+
+The process stays single-threaded, because it forks.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from uuid import UUID
+
+import httpx
+import structlog
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.objects import FlowRun
+from prefect.engine import handle_engine_signals
+from prefect.exceptions import Abort, ObjectNotFound, PrefectHTTPStatusError
+from prefect.flow_engine import load_flow_and_flow_run, run_flow
+from prefect.states import Cancelled, Cancelling, Crashed, Pending
+from prefect.utilities.engine import propose_state_sync
+
+from framehouse.config import Settings, find_endpoints, load_settings, require_checkout
+from framehouse.errors import EngineUnavailable, JobError
+from framehouse.jobs.deploy import PROCESS_VIDEO, register_deployments
+from framehouse.jobs.outcome import conclude_early
+from framehouse.jobs.submit import connect
+from framehouse.results.lake import Lake
+from framehouse.state import Job
+from framehouse.telemetry import configure_logging, redact_uri
+
+log = structlog.get_logger(__name__)
+
+_POLL_S = 0.2
+_LOOK_S = 2.0
+_PENDING_LIMIT_S = 60.0
+_API_ERRORS = (httpx.HTTPError, PrefectHTTPStatusError)
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT; children end with us."""
+    configure_logging(json=True, level="INFO", file=None)
+    settings = load_settings()
+    root = require_checkout("the runner")
+    os.environ["PREFECT_API_URL"] = find_endpoints(settings).prefect_api_url
+    runner = Runner(settings)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: runner.stop())
+    with get_client(sync_client=True) as client:
+        names = register_deployments(client, root, settings.prefect.work_pool)  # imports the flows: the warming
+    log.info("runner ready", deployments=names, run_slots=settings.prefect.run_slots)
+    runner.serve()
+
+
+def _run_flow_run(flow_run_id: UUID) -> int:
+    with handle_engine_signals(flow_run_id):
+        flow_run, flow = load_flow_and_flow_run(flow_run_id)
+        run_flow(flow, flow_run=flow_run)
+    return 0
+
+
+@dataclass(slots=True)
+class _Child:
+    pid: int
+    flow_run_id: UUID
+    cancelled: bool = False
+
+
+class Runner:
+    """Forks, reaps, reconciles. One instance per process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._state = connect(settings)
+        self._lake = Lake(settings.lake_dir)
+        self._children: dict[int, _Child] = {}
+        self._stopping = False
+        self._looked_at = 0.0
+        self._deployment_id: UUID | None = None
+
+    def stop(self) -> None:
+        """Leave the loop after the present round."""
+        self._stopping = True
+
+    def serve(self) -> None:
+        """Reap, reconcile, take runs; a Prefect server that is away for a while only means waiting."""
+        while not self._stopping:
+            try:
+                with get_client(sync_client=True) as client:
+                    self._round(client)
+            except _API_ERRORS as error:
+                log.warning("the Prefect server does not answer", error=type(error).__name__)
+                time.sleep(1.0)
+            time.sleep(_POLL_S)
+        for child in self._children.values():
+            os.kill(child.pid, signal.SIGKILL)
+
+    def _round(self, client: SyncPrefectClient) -> None:
+        """Many turns with one client: opening one costs 20 ms."""
+        until = time.monotonic() + 60.0
+        while not self._stopping and time.monotonic() < until:
+            self._reap(client)
+            self._end_cancelled(client)
+            self._reconcile(client)
+            self._take_runs(client)
+            time.sleep(_POLL_S)
+
+    # ── children ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _take_runs(self, client: SyncPrefectClient) -> None:
+        free = self._settings.prefect.run_slots - len(self._children)
+        if free <= 0:
+            return
+        for response in client.get_scheduled_flow_runs_for_work_pool(self._settings.prefect.work_pool)[:free]:
+            if self._claim(client, response.flow_run):
+                self._fork(response.flow_run.id)
+
+    def _claim(self, client: SyncPrefectClient, flow_run: FlowRun) -> bool:
+        """Move a run to Pending; the server lets only one of all runners and workers do so."""
+        try:
+            state = propose_state_sync(client, Pending(), flow_run_id=flow_run.id)
+        except (Abort, ObjectNotFound):
+            return False
+        return state.is_pending()
+
+    def _fork(self, flow_run_id: UUID) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        parent = os.getpid()
+        pid = os.fork()
+        if pid:
+            self._children[pid] = _Child(pid, flow_run_id)
+            log.info("run started", flow_run_id=str(flow_run_id), pid=pid)
+            return
+        code = 1
+        try:
+            _become_child(parent)
+            code = _run_flow_run(flow_run_id)
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else 1
+        except BaseException:
+            log.exception("run broke", flow_run_id=str(flow_run_id))
+        finally:
+            _flush_and_exit(code)
+
+    def _reap(self, client: SyncPrefectClient) -> None:
+        for pid, child in list(self._children.items()):
+            found, status = os.waitpid(pid, os.WNOHANG)
+            if not found:
+                continue
+            code = os.waitstatus_to_exitcode(status)
+            log.info("run ended", flow_run_id=str(child.flow_run_id), pid=pid, exit_code=code)
+            job = self._state.job_of_flow_run(str(child.flow_run_id))
+            if code and not child.cancelled:
+                _crash(client, child.flow_run_id, f"process ended with exit code {code}")
+            if job is not None and not job.is_final and job.outcome is None:
+                self._state.break_lease(f"job/{job.job_id}")
+                self._state.break_lease(f"video/{job.video_id}")
+            del self._children[pid]  # last: an API error above means that we come back to it
+
+    def _child_of(self, job: Job) -> _Child | None:
+        return next((c for c in self._children.values() if str(c.flow_run_id) == job.flow_run_id), None)
+
+    # ── cancelling ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _end_cancelled(self, client: SyncPrefectClient) -> None:
+        for job in self._state.cancel_wanted():
+            self._cancel(client, job)
+        if time.monotonic() - self._looked_at > _LOOK_S and self._children:
+            wanted = FlowRunFilter.model_validate(
+                {
+                    "id": {"any_": [str(child.flow_run_id) for child in self._children.values()]},
+                    "state": {"type": {"any_": ["CANCELLING"]}},
+                }
+            )
+            for flow_run in client.read_flow_runs(flow_run_filter=wanted):
+                if (job := self._state.job_of_flow_run(str(flow_run.id))) is not None:
+                    self._cancel(client, job)
+
+    def _cancel(self, client: SyncPrefectClient, job: Job) -> None:
+        child = self._child_of(job)
+        if child is not None:
+            child.cancelled = True
+            os.kill(child.pid, signal.SIGKILL)
+        if job.flow_run_id is not None:
+            state = Cancelled() if child is not None or job.status == "queued" else Cancelling()
+            try:
+                client.set_flow_run_state(UUID(job.flow_run_id), state, force=True)
+            except ObjectNotFound:
+                log.info("cancelled job's run is gone", job_id=job.job_id)
+        conclude_early(self._state, self._lake, job, "cancelled", None)
+        log.info("job cancelled", job_id=job.job_id)
+
+    # ── reconciling ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _reconcile(self, client: SyncPrefectClient) -> None:
+        look = time.monotonic() - self._looked_at > _LOOK_S
+        if look:
+            self._looked_at = time.monotonic()
+        n_waiting = 0
+        for job in self._state.owed_jobs():
+            if self._child_of(job) is not None:
+                continue
+            if job.stalled_attempts >= self._settings.jobs.max_attempts:
+                self._give_up(job)
+            elif n_waiting >= self._settings.prefect.max_waiting_runs:
+                return
+            elif job.flow_run_id is None or (look and self._is_lost(client, job)):
+                self._create_run(client, job)
+            n_waiting += 1
+
+    def _is_lost(self, client: SyncPrefectClient, job: Job) -> bool:
+        """Whether the run that was to do the job will not: over, gone, or its process dead without a word."""
+        if time.time() - (job.flow_run_at or 0.0) < self._settings.state.lease_s / 2:
+            return False  # it may not have taken its lease yet
+        try:
+            flow_run = client.read_flow_run(UUID(job.flow_run_id))
+        except ObjectNotFound:
+            return True
+        state = flow_run.state
+        if state is None or state.is_final():
+            return True
+        since_s = time.time() - state.timestamp.timestamp()
+        limit_s = self._settings.state.lease_s if state.is_running() else _PENDING_LIMIT_S
+        if state.is_scheduled() or since_s <= limit_s:
+            return False
+        _crash(client, flow_run.id, "its process is gone: no live lease")
+        return True
+
+    def _create_run(self, client: SyncPrefectClient, job: Job) -> None:
+        if self._deployment_id is None:
+            self._deployment_id = client.read_deployment_by_name(PROCESS_VIDEO).id
+        request = job.request
+        flow_run = client.create_flow_run_from_deployment(
+            self._deployment_id,
+            name=f"{redact_uri(request.uri).rsplit('/', 1)[-1]} · {job.job_id} · {job.attempt + 1}",
+            parameters={
+                "source": redact_uri(request.uri),
+                "models": list(request.models),
+                "infer_fps": request.infer_fps,
+                "confidence": request.confidence,
+                "job_id": job.job_id,
+            },
+        )
+        self._state.assign_run(job.job_id, str(flow_run.id), expected=job.flow_run_id)
+
+    def _give_up(self, job: Job) -> None:
+        error = JobError(
+            f"{job.stalled_attempts} attempts in a row ended without getting any further (last hop: {job.hop})",
+            code="job.gave_up",
+            hint=f"see the logs, then: framehouse jobs retry {job.job_id}",
+        )
+        conclude_early(self._state, self._lake, job, "failed", error)
+
+
+def _crash(client: SyncPrefectClient, flow_run_id: UUID, message: str) -> None:
+    try:
+        propose_state_sync(client, Crashed(message=message), flow_run_id=flow_run_id)
+    except (Abort, ObjectNotFound):
+        log.debug("run is over already", flow_run_id=str(flow_run_id))
+
+
+def _become_child(parent: int) -> None:
+    """Die with the parent; take signals like any process."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        raise EngineUnavailable("the runner is gone")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _flush_and_exit(code: int) -> None:
+    """End the child without the parent's exit handlers; Prefect's own queues are drained first."""
+    from prefect.events.worker import EventsWorker  # noqa: PLC0415
+    from prefect.logging.handlers import APILogHandler  # noqa: PLC0415
+
+    EventsWorker.drain_all(timeout=10)
+    APILogHandler.flush()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""The resident loader: the one process that writes DuckDB.
+
+Started by `up` on the store's host: `python -m framehouse.loader`. It drains the load log of the state database into
+the store, publishes a snapshot at most every `publish_interval_s` seconds, and then tells the jobs that their rows are
+out.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+
+import structlog
+
+from framehouse.config import Settings, load_settings
+from framehouse.errors import StoreError, StoreLocked
+from framehouse.results.lake import Lake
+from framehouse.state import State, open_state
+from framehouse.store.publish import LoadEntry, Publisher
+from framehouse.telemetry import configure_logging
+
+log = structlog.get_logger(__name__)
+
+_POLL_S = 0.2
+_RETRY_S = 2.0
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT."""
+    configure_logging(json=True, level="INFO", file=None)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    settings = load_settings()
+    while not stop.is_set():
+        try:
+            with Publisher(settings.store_dir, Lake(settings.lake_dir)) as publisher:
+                drain(publisher, open_state(settings.state_url), settings, stop)
+        except StoreLocked as error:
+            log.warning("another process is the writer, waiting", error=error.line())
+            stop.wait(_RETRY_S)
+
+
+def drain(publisher: Publisher, state: State, settings: Settings, stop: threading.Event) -> None:
+    """Load and publish whatever is asked for, until told to stop."""
+    state.skip_loads(publisher.published_seq)
+    state.settle_published(publisher.published_seq)
+    while not stop.is_set():
+        try:
+            pause_s = settings.store.publish_interval_s if _drain_once(publisher, state) else _POLL_S
+        except StoreError as error:  # a full disk, say: nothing is lost, the log keeps what is owed
+            log.error("load failed, will try again", code=error.code, error=error.line())
+            pause_s = _RETRY_S
+        stop.wait(pause_s)
+
+
+def _drain_once(publisher: Publisher, state: State) -> bool:
+    rows = state.loads_after(publisher.published_seq)
+    if not rows:
+        return False
+    started = time.monotonic()
+    entries = [LoadEntry(row.seq, row.kind, row.video_id, row.model_digest, row.job_id) for row in rows]
+    seq = publisher.apply_and_publish(entries)
+    finished = state.settle_published(seq)
+    state.forget_loads(publisher.min_applied_seq)
+    log.info("published", seq=seq, n_loads=len(rows), n_jobs=len(finished), elapsed_s=time.monotonic() - started)
+    return True
+
+
+if __name__ == "__main__":
+    main()

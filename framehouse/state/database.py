@@ -1,0 +1,454 @@
+"""Open the state database, and the few acts on it that must be atomic.
+
+Every public method is one transaction. Compare-and-set is an UPDATE whose WHERE names what must still be true; the row
+count tells whether it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from framehouse.errors import ConfigError, JobNotFound, LeaseLost, MigrationError
+from framehouse.ids import new_job_id
+from framehouse.state.records import FINAL, Job, JobRequest, JobStatus, Lease, LoadRow
+from framehouse.state.schema import SCHEMA_VERSION, counters, jobs, leases, load_log, metadata, schema_version
+
+_BUSY_TIMEOUT_MS = 30_000
+_CREATE_LOCK = 0x46726D48  # any constant of ours
+
+
+def open_state(url: str) -> State:
+    """Open the state database, making its tables on first use.
+
+    Raises:
+        ConfigError: the URL is wrong or nothing answers there.
+        MigrationError: the database was written by a later release.
+    """
+    try:
+        engine = _engine(url)
+        if not sa.inspect(engine).has_table(schema_version.name):
+            _create(engine)
+        with engine.connect() as connection:
+            _check_version(connection)
+    except (OperationalError, sa.exc.ArgumentError) as error:
+        shown = sa.make_url(url).render_as_string(hide_password=True) if "://" in url else url
+        raise ConfigError(f"cannot open the state database {shown}", code="config.state") from error
+    return State(engine)
+
+
+def _engine(url: str) -> sa.Engine:
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return sa.create_engine(parsed, poolclass=sa.pool.NullPool)
+    Path(parsed.database or "").parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(parsed, poolclass=sa.pool.NullPool)
+
+    @sa.event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # SQLAlchemy's BEGIN below is the only one
+        connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+
+    return engine
+
+
+def _create(engine: sa.Engine) -> None:
+    """Make the tables; several processes may want to at once."""
+    with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        elif engine.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_CREATE_LOCK})")
+        if sa.inspect(connection).has_table(schema_version.name):
+            return
+        metadata.create_all(connection)
+        connection.execute(schema_version.insert().values(version=SCHEMA_VERSION))
+        connection.execute(counters.insert().values(name="load", value=0))
+
+
+def _check_version(connection: sa.Connection) -> None:
+    found = connection.execute(sa.select(sa.func.max(schema_version.c.version))).scalar() or 0
+    if found > SCHEMA_VERSION:
+        raise MigrationError(f"the state database has version {found}, this release knows {SCHEMA_VERSION}")
+
+
+class State:
+    """The state database. Safe to share between threads, and across a fork: no connection outlives its transaction."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _write(self) -> Iterator[sa.Connection]:
+        with self._engine.connect() as connection:
+            if self._engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")  # a deferred one can fail half-way with "locked"
+            yield connection
+            connection.commit()
+
+    # ── jobs ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def submit(
+        self,
+        request: JobRequest,
+        *,
+        client_token: str | None = None,
+        flow_run_id: str | None = None,
+        job_id: str | None = None,
+    ) -> str:
+        """Store a new job as queued and return its id; the same client token gives the same job.
+
+        `flow_run_id` names the Prefect run that already works on it (a run started by hand in the Prefect UI).
+        """
+        row = {
+            "job_id": job_id or new_job_id(),
+            "client_token": client_token,
+            "uri": request.uri,
+            "models": list(request.models),
+            "infer_fps": request.infer_fps,
+            "confidence": request.confidence,
+            "priority": request.priority,
+            "allow_private": request.allow_private,
+            "status": "queued",
+            "submitted_at": time.time(),
+            "flow_run_id": flow_run_id,
+            "flow_run_at": time.time() if flow_run_id else None,
+        }
+        try:
+            with self._write() as connection:
+                connection.execute(jobs.insert().values(row))
+        except IntegrityError:
+            with self._engine.connect() as connection:
+                same_token = sa.select(jobs.c.job_id).where(jobs.c.client_token == client_token)
+                known = connection.execute(same_token).scalar() if client_token else None
+            if known is None:
+                raise
+            return str(known)
+        return str(row["job_id"])
+
+    def job(self, job_id: str) -> Job:
+        """One job.
+
+        Raises:
+            JobNotFound: no such job.
+        """
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(jobs).where(jobs.c.job_id == job_id)).mappings().first()
+        if row is None:
+            raise JobNotFound(f"no job {job_id}", job_id=job_id)
+        return _job(row)
+
+    def job_of_flow_run(self, flow_run_id: str) -> Job | None:
+        """The job that a Prefect run works on, if any."""
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(jobs).where(jobs.c.flow_run_id == flow_run_id)).mappings().first()
+        return None if row is None else _job(row)
+
+    def list_jobs(
+        self, *, statuses: Sequence[str] = (), job_ids: Sequence[str] = (), limit: int | None = None
+    ) -> list[Job]:
+        """Jobs, newest first."""
+        query = sa.select(jobs).order_by(jobs.c.submitted_at.desc(), jobs.c.job_id.desc()).limit(limit)
+        if statuses:
+            query = query.where(jobs.c.status.in_(statuses))
+        if job_ids:
+            query = query.where(jobs.c.job_id.in_(job_ids))
+        with self._engine.connect() as connection:
+            return [_job(row) for row in connection.execute(query).mappings()]
+
+    def owed_jobs(self) -> list[Job]:
+        """Unfinished jobs that no live lease holds and whose outcome is not on its way.
+
+        Highest priority first, then oldest.
+        """
+        held = sa.select(leases.c.name).where(leases.c.expires_at > time.time())
+        query = (
+            sa.select(jobs)
+            .where(jobs.c.status.in_(["queued", "running"]), jobs.c.outcome.is_(None))
+            .where(sa.literal("job/").concat(jobs.c.job_id).not_in(held))
+            .order_by(jobs.c.priority.desc(), jobs.c.submitted_at, jobs.c.job_id)
+        )
+        with self._engine.connect() as connection:
+            return [_job(row) for row in connection.execute(query).mappings()]
+
+    def assign_run(self, job_id: str, flow_run_id: str, *, expected: str | None) -> bool:
+        """Note which Prefect run is to do a job, unless somebody else did meanwhile.
+
+        Args:
+            expected: the run that the caller saw there before; None for none.
+        """
+        same = jobs.c.flow_run_id.is_(None) if expected is None else jobs.c.flow_run_id == expected
+        with self._write() as connection:
+            result = connection.execute(
+                jobs.update()
+                .where(jobs.c.job_id == job_id, same, jobs.c.status.not_in(FINAL))
+                .values(flow_run_id=flow_run_id, flow_run_at=time.time())
+            )
+            return result.rowcount == 1
+
+    def begin_attempt(self, lease: Lease, job_id: str) -> Job:
+        """A run takes the job up: status running, one more attempt, stalled until it settles something new."""
+        with self._write() as connection:
+            self._require(connection, lease)
+            connection.execute(
+                jobs.update()
+                .where(jobs.c.job_id == job_id)
+                .values(
+                    status="running",
+                    attempt=jobs.c.attempt + 1,
+                    stalled_attempts=jobs.c.stalled_attempts + 1,
+                    started_at=sa.func.coalesce(jobs.c.started_at, time.time()),
+                )
+            )
+        return self.job(job_id)
+
+    def note(self, lease: Lease, job_id: str, **values: str | int | None) -> None:
+        """The run that holds the lease tells where it is: hop, video_id, n_planned.
+
+        Raises:
+            LeaseLost: another run holds the job now.
+        """
+        with self._write() as connection:
+            self._require(connection, lease)
+            connection.execute(jobs.update().where(jobs.c.job_id == job_id).values(**values))
+
+    def note_settled(self, lease: Lease, job_id: str, n_settled: int) -> None:
+        """Frames × models that parts hold; more than ever before clears the count of stalled attempts.
+
+        Raises:
+            LeaseLost: another run holds the job now.
+        """
+        with self._write() as connection:
+            self._require(connection, lease)
+            connection.execute(
+                jobs.update()
+                .where(jobs.c.job_id == job_id, jobs.c.n_settled < n_settled)
+                .values(n_settled=n_settled, stalled_attempts=0)
+            )
+
+    def conclude(
+        self,
+        job_id: str,
+        outcome: JobStatus,
+        loads: Iterable[tuple[str, str]],
+        *,
+        lease: Lease | None = None,
+        error: tuple[str, str, str] | None = None,
+    ) -> int:
+        """The work is over: note the outcome and ask the loader for its rows, in one transaction.
+
+        The job's status becomes the outcome when a published snapshot holds its rows (`settle_published`); a failure
+        without rows shows at once.
+
+        Args:
+            loads: (video_id, model_digest) of every model whose parts are to be loaded.
+            error: (code, message, hint) of a failure.
+
+        Returns:
+            Sequence number of the job's load entry.
+        """
+        with self._write() as connection:
+            if lease is not None:
+                self._require(connection, lease)
+            for video_id, digest in loads:
+                self._append_load(connection, "parts", video_id=video_id, model_digest=digest)
+            seq = self._append_load(connection, "job", job_id=job_id)
+            code, message, hint = error or (None, None, None)
+            values: dict[str, Any] = {
+                "outcome": outcome,
+                "load_seq": seq,
+                "error_code": code,
+                "error_message": message,
+                "error_hint": hint,
+            }
+            if outcome != "done":
+                values |= {"status": outcome, "finished_at": time.time()}
+            connection.execute(jobs.update().where(jobs.c.job_id == job_id).values(**values))
+            return seq
+
+    def reopen(self, job_id: str, *, flow_run_id: str | None = None) -> Job:
+        """Queue a finished job again (`jobs retry`); what its parts hold is not done twice.
+
+        Args:
+            flow_run_id: the Prefect run that takes it up; None leaves that to the reconciler.
+
+        Raises:
+            JobNotFound: no such job.
+        """
+        self.job(job_id)
+        with self._write() as connection:
+            connection.execute(
+                jobs.update()
+                .where(jobs.c.job_id == job_id, jobs.c.status.in_(FINAL))
+                .values(
+                    status="queued",
+                    outcome=None,
+                    load_seq=None,
+                    error_code=None,
+                    error_message=None,
+                    error_hint=None,
+                    finished_at=None,
+                    flow_run_id=flow_run_id,
+                    flow_run_at=time.time() if flow_run_id else None,
+                    cancel_requested=False,
+                    stalled_attempts=0,
+                )
+            )
+        return self.job(job_id)
+
+    def request_cancel(self, job_id: str) -> Job:
+        """Ask for the end of a job; the reconciler ends its run.
+
+        Raises:
+            JobNotFound: no such job.
+        """
+        self.job(job_id)
+        with self._write() as connection:
+            connection.execute(
+                jobs.update().where(jobs.c.job_id == job_id, jobs.c.status.not_in(FINAL)).values(cancel_requested=True)
+            )
+        return self.job(job_id)
+
+    def cancel_wanted(self) -> list[Job]:
+        """Unfinished jobs that somebody wants ended."""
+        query = sa.select(jobs).where(jobs.c.cancel_requested, jobs.c.status.not_in(FINAL), jobs.c.outcome.is_(None))
+        with self._engine.connect() as connection:
+            return [_job(row) for row in connection.execute(query).mappings()]
+
+    # ── leases ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def acquire(self, name: str, owner: str, ttl_s: float) -> Lease | None:
+        """Take a lease if it is free, expired, or already ours; None when somebody else holds it."""
+        now = time.time()
+        if not self._has_lease_row(name):
+            with suppress(IntegrityError), self._write() as connection:  # somebody else's insert is as good
+                connection.execute(leases.insert().values(name=name, owner="", fence=0, expires_at=0.0))
+        with self._write() as connection:
+            row = connection.execute(sa.select(leases).where(leases.c.name == name)).mappings().one()
+            is_ours = row["owner"] == owner and row["expires_at"] > now
+            if row["expires_at"] > now and not is_ours:
+                return None
+            fence = row["fence"] + (0 if is_ours else 1)
+            taken = connection.execute(
+                leases.update()
+                .where(leases.c.name == name, leases.c.fence == row["fence"], leases.c.owner == row["owner"])
+                .values(owner=owner, fence=fence, expires_at=now + ttl_s)
+            )
+        return Lease(name, owner, fence) if taken.rowcount == 1 else None
+
+    def _has_lease_row(self, name: str) -> bool:
+        with self._engine.connect() as connection:
+            return connection.execute(sa.select(leases.c.fence).where(leases.c.name == name)).first() is not None
+
+    def renew(self, lease: Lease, ttl_s: float) -> bool:
+        """Hold on to a lease; False when it has gone to somebody else."""
+        with self._write() as connection:
+            result = connection.execute(leases.update().where(*_same(lease)).values(expires_at=time.time() + ttl_s))
+            return result.rowcount == 1
+
+    def release(self, lease: Lease) -> None:
+        """Give a lease back; nothing happens when it is no longer ours."""
+        with self._write() as connection:
+            connection.execute(leases.update().where(*_same(lease)).values(expires_at=0.0))
+
+    def is_held(self, name: str) -> bool:
+        """Whether a live lease of this name exists."""
+        with self._engine.connect() as connection:
+            expires = connection.execute(sa.select(leases.c.expires_at).where(leases.c.name == name)).scalar()
+        return expires is not None and expires > time.time()
+
+    def break_lease(self, name: str) -> None:
+        """End a lease whose owner is known to be dead."""
+        with self._write() as connection:
+            connection.execute(leases.update().where(leases.c.name == name).values(expires_at=0.0))
+
+    def _require(self, connection: sa.Connection, lease: Lease) -> None:
+        found = connection.execute(sa.select(leases.c.fence).where(*_same(lease))).first()
+        if found is None:
+            raise LeaseLost(f"lease {lease.name} has gone to another run", lease=lease.name)
+
+    # ── load log ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def request_load(self, pairs: Iterable[tuple[str, str]], job_ids: Iterable[str] = ()) -> int:
+        """Ask the loader for these video × model pairs and jobs; returns the last sequence number."""
+        seq = 0
+        with self._write() as connection:
+            for video_id, digest in pairs:
+                seq = self._append_load(connection, "parts", video_id=video_id, model_digest=digest)
+            for job_id in job_ids:
+                seq = self._append_load(connection, "job", job_id=job_id)
+        return seq
+
+    def loads_after(self, seq: int) -> list[LoadRow]:
+        """Load wishes with a higher number, in order; an earlier wish for the same thing is left out."""
+        query = sa.select(load_log).where(load_log.c.seq > seq).order_by(load_log.c.seq)
+        newest: dict[tuple[Any, ...], LoadRow] = {}
+        with self._engine.connect() as connection:
+            for row in connection.execute(query).mappings():
+                newest[row["kind"], row["video_id"], row["model_digest"], row["job_id"]] = LoadRow(
+                    row["seq"], row["kind"], row["video_id"], row["model_digest"], row["job_id"]
+                )
+        return sorted(newest.values(), key=lambda load: load.seq)
+
+    def last_load_seq(self) -> int:
+        """The highest number given out so far; 0 when there is none."""
+        with self._engine.connect() as connection:
+            return int(connection.execute(sa.select(counters.c.value).where(counters.c.name == "load")).scalar_one())
+
+    def skip_loads(self, up_to_seq: int) -> None:
+        """Give out only higher numbers from now on (a new state database beside an older store)."""
+        with self._write() as connection:
+            connection.execute(
+                counters.update().where(counters.c.name == "load", counters.c.value < up_to_seq).values(value=up_to_seq)
+            )
+
+    def forget_loads(self, up_to_seq: int) -> None:
+        """Drop wishes that every database file has seen."""
+        with self._write() as connection:
+            connection.execute(load_log.delete().where(load_log.c.seq <= up_to_seq))
+
+    def settle_published(self, seq: int) -> list[str]:
+        """Jobs whose rows a published snapshot now holds get their outcome as status; returns their ids."""
+        with self._write() as connection:
+            ready = sa.and_(jobs.c.load_seq <= seq, jobs.c.outcome.is_not(None), jobs.c.status.not_in(FINAL))
+            found = [str(row) for row in connection.execute(sa.select(jobs.c.job_id).where(ready)).scalars()]
+            if found:
+                connection.execute(jobs.update().where(ready).values(status=jobs.c.outcome, finished_at=time.time()))
+        return found
+
+    def _append_load(self, connection: sa.Connection, kind: str, **key: str) -> int:
+        """The counter's row lock makes numbers appear in commit order, on PostgreSQL too."""
+        connection.execute(counters.update().where(counters.c.name == "load").values(value=counters.c.value + 1))
+        seq = int(connection.execute(sa.select(counters.c.value).where(counters.c.name == "load")).scalar_one())
+        connection.execute(load_log.insert().values(seq=seq, kind=kind, requested_at=time.time(), **key))
+        return seq
+
+
+def _same(lease: Lease) -> tuple[sa.ColumnElement[bool], ...]:
+    return leases.c.name == lease.name, leases.c.owner == lease.owner, leases.c.fence == lease.fence
+
+
+def _job(row: sa.RowMapping) -> Job:
+    request = JobRequest(
+        uri=row["uri"],
+        models=tuple(row["models"]),
+        infer_fps=row["infer_fps"],
+        confidence=row["confidence"],
+        priority=row["priority"],
+        allow_private=bool(row["allow_private"]),
+    )
+    same = {name: row[name] for name in Job.__dataclass_fields__ if name != "request"}
+    same["cancel_requested"] = bool(same["cancel_requested"])
+    return Job(request=request, **same)

@@ -1,0 +1,78 @@
+"""Records of the state database, as its callers see them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+JobStatus = Literal["queued", "running", "done", "failed", "cancelled"]
+FINAL: frozenset[str] = frozenset({"done", "failed", "cancelled"})
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """What was asked for, exactly as asked.
+
+    `infer_fps` is text ("5", "30000/1001", "all"; empty takes the default), `models` are `slug` or `slug/version`.
+    `allow_private` says whether the source may lie on a private address (the machine's owner may, the API may not).
+    """
+
+    uri: str
+    models: tuple[str, ...]
+    infer_fps: str = ""
+    confidence: float = 0.4
+    priority: int = 0
+    allow_private: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One row of `jobs`. Times are seconds since the epoch."""
+
+    job_id: str
+    request: JobRequest
+    status: JobStatus
+    video_id: str | None
+    attempt: int
+    stalled_attempts: int
+    hop: str | None
+    n_planned: int
+    n_settled: int
+    flow_run_id: str | None
+    flow_run_at: float | None
+    cancel_requested: bool
+    outcome: str | None
+    error_code: str | None
+    error_message: str | None
+    error_hint: str | None
+    submitted_at: float
+    started_at: float | None
+    finished_at: float | None
+
+    @property
+    def is_final(self) -> bool:
+        """Nothing more will happen unless somebody asks for it."""
+        return self.status in FINAL
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A held lease.
+
+    `fence` rises by one with every new holder, so that a late writer can be told from the present one.
+    """
+
+    name: str
+    owner: str
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRow:
+    """One wish to the loader: "load what the lake holds of this". Sequence numbers are in commit order."""
+
+    seq: int
+    kind: Literal["parts", "job"]
+    video_id: str | None
+    model_digest: str | None
+    job_id: str | None

@@ -1,0 +1,69 @@
+"""Tables of the state database (SQLAlchemy Core). Times are seconds since the epoch, UTC."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+schema_version = sa.Table("schema_version", metadata, sa.Column("version", sa.Integer, primary_key=True))
+
+jobs = sa.Table(
+    "jobs",
+    metadata,
+    sa.Column("job_id", sa.String(40), primary_key=True),
+    sa.Column("client_token", sa.String(200), unique=True, nullable=True),
+    sa.Column("uri", sa.Text, nullable=False),
+    sa.Column("models", sa.JSON, nullable=False),
+    sa.Column("infer_fps", sa.String(40), nullable=False),
+    sa.Column("confidence", sa.Float, nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False, default=0),
+    sa.Column("allow_private", sa.Boolean, nullable=False),
+    sa.Column("status", sa.String(16), nullable=False, index=True),
+    sa.Column("video_id", sa.String(40), nullable=True),
+    sa.Column("attempt", sa.Integer, nullable=False, default=0),
+    sa.Column("stalled_attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("hop", sa.String(16), nullable=True),
+    sa.Column("n_planned", sa.Integer, nullable=False, default=0),
+    sa.Column("n_settled", sa.Integer, nullable=False, default=0),
+    sa.Column("flow_run_id", sa.String(64), nullable=True),
+    sa.Column("flow_run_at", sa.Float, nullable=True),
+    sa.Column("cancel_requested", sa.Boolean, nullable=False, default=False),
+    sa.Column("outcome", sa.String(16), nullable=True),
+    sa.Column("load_seq", sa.BigInteger, nullable=True),
+    sa.Column("error_code", sa.String(80), nullable=True),
+    sa.Column("error_message", sa.Text, nullable=True),
+    sa.Column("error_hint", sa.Text, nullable=True),
+    sa.Column("submitted_at", sa.Float, nullable=False),
+    sa.Column("started_at", sa.Float, nullable=True),
+    sa.Column("finished_at", sa.Float, nullable=True),
+)
+
+leases = sa.Table(
+    "leases",
+    metadata,
+    sa.Column("name", sa.String(120), primary_key=True),
+    sa.Column("owner", sa.String(120), nullable=False),
+    sa.Column("fence", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", sa.Float, nullable=False),
+)
+
+load_log = sa.Table(
+    "load_log",
+    metadata,
+    sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
+    sa.Column("kind", sa.String(8), nullable=False),
+    sa.Column("video_id", sa.String(40), nullable=True),
+    sa.Column("model_digest", sa.String(64), nullable=True),
+    sa.Column("job_id", sa.String(40), nullable=True),
+    sa.Column("requested_at", sa.Float, nullable=False),
+)
+
+counters = sa.Table(
+    "counters",
+    metadata,
+    sa.Column("name", sa.String(40), primary_key=True),
+    sa.Column("value", sa.BigInteger, nullable=False),
+)
+
+SCHEMA_VERSION = 1

@@ -1,0 +1,225 @@
+"""The state database keeps its promises on SQLite and on PostgreSQL alike."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from framehouse.errors import ConfigError, JobNotFound, LeaseLost, MigrationError
+from framehouse.state import JobRequest, State, open_state
+
+REQUEST = JobRequest("clip.mp4", ("detector",), "5", 0.4)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.real("postgres"))])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'state' / 'state.db'}"
+    new_database: Callable[[], str] = request.getfixturevalue("new_postgres_database")
+    return new_database()
+
+
+@pytest.fixture
+def state(url: str) -> Iterator[State]:
+    opened = open_state(url)
+    yield opened
+    opened.close()
+
+
+def test_a_job_is_stored_as_it_was_asked_for(state: State) -> None:
+    request = JobRequest("s 3é.mp4", ("detector/1", "clip"), "30000/1001", 0.25, priority=3, allow_private=False)
+    job = state.job(state.submit(request))
+    assert (job.request, job.status, job.attempt) == (request, "queued", 0)
+
+
+def test_no_such_job(state: State) -> None:
+    with pytest.raises(JobNotFound):
+        state.job("j_none")
+
+
+def test_same_token_same_job_also_when_many_ask_at_once(state: State) -> None:
+    found: list[str] = []
+    threads = [threading.Thread(target=lambda: found.append(state.submit(REQUEST, client_token="t"))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    assert len(set(found)) == 1
+    assert state.submit(REQUEST) not in found
+
+
+def test_only_one_of_many_gets_a_lease(state: State) -> None:
+    got: list[str] = []
+
+    def take(owner: str) -> None:
+        if state.acquire("video/v", owner, 60.0) is not None:
+            got.append(owner)
+
+    threads = [threading.Thread(target=take, args=(f"run {i}",)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(got) == 1
+
+
+def test_an_expired_lease_goes_to_the_next_with_a_higher_fence(state: State) -> None:
+    first = state.acquire("job/j", "a", ttl_s=-1.0)
+    second = state.acquire("job/j", "b", 60.0)
+    assert first is not None
+    assert second is not None
+    assert second.fence > first.fence
+    assert not state.renew(first, 60.0)
+    assert state.renew(second, 60.0)
+    assert state.acquire("job/j", "a", 60.0) is None
+
+
+def test_released_is_free_and_broken_is_free(state: State) -> None:
+    lease = state.acquire("job/j", "a", 60.0)
+    assert lease is not None
+    state.release(lease)
+    assert not state.is_held("job/j")
+    assert state.acquire("job/j", "b", 60.0) is not None
+    state.break_lease("job/j")
+    assert state.acquire("job/j", "c", 60.0) is not None
+
+
+def test_a_run_that_lost_its_lease_cannot_write(state: State) -> None:
+    job_id = state.submit(REQUEST)
+    late = state.acquire(f"job/{job_id}", "late", ttl_s=-1.0)
+    present = state.acquire(f"job/{job_id}", "present", 60.0)
+    assert late is not None
+    assert present is not None
+    state.begin_attempt(present, job_id)
+    for write in (
+        lambda: state.note(late, job_id, hop="infer"),
+        lambda: state.note_settled(late, job_id, 99),
+        lambda: state.begin_attempt(late, job_id),
+        lambda: state.conclude(job_id, "done", [("v", "d")], lease=late),
+    ):
+        with pytest.raises(LeaseLost):
+            write()
+    job = state.job(job_id)
+    assert (job.status, job.hop, job.n_settled, job.outcome) == ("running", None, 0, None)
+    assert state.loads_after(0) == []
+
+
+def test_owed_is_what_is_not_over_and_not_held(state: State) -> None:
+    low = state.submit(REQUEST)
+    high = state.submit(JobRequest("b.mp4", ("detector",), priority=5))
+    held = state.submit(REQUEST)
+    concluded = state.submit(REQUEST)
+    cancelled = state.submit(REQUEST)
+    state.acquire(f"job/{held}", "a", 60.0)
+    state.conclude(concluded, "done", [])
+    state.conclude(cancelled, "cancelled", [])
+    assert [job.job_id for job in state.owed_jobs()] == [high, low]
+
+
+def test_attempts_that_settle_nothing_new_are_counted(state: State) -> None:
+    job_id = state.submit(REQUEST)
+    counts = []
+    for n_settled in (10, 10, 10, 11):
+        lease = state.acquire(f"job/{job_id}", "a", 60.0)
+        assert lease is not None
+        state.begin_attempt(lease, job_id)
+        state.note_settled(lease, job_id, n_settled)
+        counts.append(state.job(job_id).stalled_attempts)
+        state.release(lease)
+    assert counts == [0, 1, 2, 0]
+
+
+def test_done_shows_when_a_snapshot_holds_the_rows_and_failure_at_once(state: State) -> None:
+    done, failed = state.submit(REQUEST), state.submit(REQUEST)
+    seq = state.conclude(done, "done", [("v", "d")])
+    state.conclude(failed, "failed", [], error=("media.truncated", "cut short", "copy it again"))
+    assert state.job(done).status == "queued"
+    assert state.job(failed).status == "failed"
+    assert state.job(failed).error_code == "media.truncated"
+    assert state.settle_published(seq - 1) == []
+    assert state.settle_published(seq) == [done]
+    assert state.job(done).status == "done"
+    assert state.settle_published(seq) == []
+
+
+def test_load_numbers_are_in_commit_order_and_an_earlier_wish_is_left_out(state: State) -> None:
+    state.request_load([("v1", "d"), ("v2", "d")])
+    last = state.request_load([("v1", "d")], ["j"])
+    rows = state.loads_after(0)
+    assert [(row.seq, row.kind, row.video_id, row.job_id) for row in rows] == [
+        (2, "parts", "v2", None),
+        (3, "parts", "v1", None),
+        (4, "job", None, "j"),
+    ]
+    assert last == state.last_load_seq() == 4
+    state.forget_loads(3)
+    assert [row.seq for row in state.loads_after(0)] == [4]
+
+
+def test_many_writers_get_different_load_numbers(state: State) -> None:
+    def ask(i: int) -> None:
+        for n in range(5):
+            state.request_load([(f"v{i}", f"d{n}")])
+
+    threads = [threading.Thread(target=ask, args=(i,)) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [row.seq for row in state.loads_after(0)] == list(range(1, 31))
+
+
+def test_a_new_state_beside_an_older_store_gives_higher_numbers(state: State) -> None:
+    state.skip_loads(41)
+    state.skip_loads(7)
+    assert state.request_load([("v", "d")]) == 42
+
+
+def test_retry_clears_the_failure_and_cancel_is_a_wish(state: State) -> None:
+    job_id = state.submit(REQUEST)
+    state.request_cancel(job_id)
+    assert [job.job_id for job in state.cancel_wanted()] == [job_id]
+    state.conclude(job_id, "cancelled", [])
+    assert state.cancel_wanted() == []
+    job = state.reopen(job_id)
+    assert (job.status, job.outcome, job.cancel_requested, job.flow_run_id) == ("queued", None, False, None)
+
+
+def test_only_who_saw_the_last_run_assigns_the_next(state: State) -> None:
+    job_id = state.submit(REQUEST)
+    assert state.assign_run(job_id, "run 1", expected=None)
+    assert not state.assign_run(job_id, "run 2", expected=None)
+    assert state.assign_run(job_id, "run 2", expected="run 1")
+    found = state.job_of_flow_run("run 2")
+    assert found is not None
+    assert found.job_id == job_id
+
+
+def test_state_outlives_its_process(url: str) -> None:
+    first = open_state(url)
+    job_id = first.submit(REQUEST)
+    first.close()
+    assert open_state(url).job(job_id).request == REQUEST
+
+
+def test_a_later_release_is_refused(url: str) -> None:
+    import sqlalchemy as sa
+
+    open_state(url).close()
+    engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE schema_version SET version = 99"))
+    engine.dispose()
+    with pytest.raises(MigrationError, match="version 99"):
+        open_state(url)
+
+
+def test_a_wrong_url_is_one_line_without_its_password() -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_state("postgresql+psycopg://me:secret@127.0.0.1:1/none")
+    assert "secret" not in caught.value.line()
+    assert caught.value.code == "config.state"
