@@ -1,0 +1,203 @@
+"""The test frame: real parts and why they did not run, order, and the fixtures that every folder shares."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hypothesis
+import pytest
+
+import real_parts
+from real_parts import LEDGER, PartLedger, require
+
+if TYPE_CHECKING:
+    from framehouse.inference.server import TritonServer
+    from local_stack import Stack
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER_ORDER = ("unit", "contract", "integration", "e2e")
+DEFAULT_KILLS = 10
+
+hypothesis.settings.register_profile("local", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None)
+
+
+# ---------------------------------------------------------------- the run
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=DEFAULT_KILLS, help="how often the kill test kills a process")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[LEDGER] = PartLedger()
+    hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+    prefect_home = cache_folder() / "prefect"  # never the user's own
+    prefect_home.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("PREFECT_HOME", str(prefect_home))
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: _rank(item.path))
+
+
+def _rank(path: Path) -> int:
+    folder = real_parts.folder_of(path)
+    return FOLDER_ORDER.index(folder) if folder in FOLDER_ORDER else len(FOLDER_ORDER)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    parts, reason = real_parts.parts_of(item), real_parts.skip_reason(report)
+    if reason is not None:
+        item.config.stash[LEDGER].record(parts, reason)
+        real_parts.fail_instead(report, parts, reason)
+    elif report.when == "call" and not hasattr(report, "wasxfail"):
+        item.config.stash[LEDGER].record(parts, None)
+    if report.failed and "stack" in getattr(item, "funcargs", {}):
+        report.sections.append(("logs of the stack", item.funcargs["stack"].logs()))
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    reason, folder = real_parts.skip_reason(report), real_parts.folder_of(collector.path)
+    if reason is not None and folder in real_parts.REAL_FOLDERS:  # a whole file that skips itself
+        collector.config.stash[LEDGER].record((folder,), reason)
+        real_parts.fail_instead(report, (folder,), reason)
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    lines = list(config.stash[LEDGER].lines())
+    if lines:
+        terminalreporter.section("real parts")
+        terminalreporter.write("\n".join(lines) + "\n")
+
+
+# ---------------------------------------------------------------- folders and settings
+
+
+def cache_folder() -> Path:
+    """Where tests keep what is dear to fetch: `$FRAMEHOUSE_TEST_CACHE`, else `.framehouse-test/` of the checkout."""
+    return Path(os.environ.get("FRAMEHOUSE_TEST_CACHE") or ROOT / ".framehouse-test").absolute()
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """Root of the repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def media_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder a run for videos that tests make (`from media import …`)."""
+    return tmp_path_factory.mktemp("media")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty FRAMEHOUSE_HOME; every other setting of the environment is taken away."""
+    from framehouse.config import load_settings
+
+    for name in [*os.environ]:
+        if name.startswith("FRAMEHOUSE_") and not name.startswith("FRAMEHOUSE_TEST_"):
+            monkeypatch.delenv(name)
+    monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
+    monkeypatch.setenv("FRAMEHOUSE_HOME", str(tmp_path / "home"))
+    load_settings.cache_clear()
+    yield tmp_path / "home"
+    load_settings.cache_clear()
+
+
+@pytest.fixture
+def settings(home: Path) -> object:
+    """The default settings, with `home` as their FRAMEHOUSE_HOME."""
+    from framehouse.config import load_settings
+
+    return load_settings()
+
+
+@pytest.fixture(scope="session")
+def kills(request: pytest.FixtureRequest) -> int:
+    """How often the kill test kills (`--kills`)."""
+    return int(request.config.getoption("--kills"))
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """A function that names a TCP port of the loopback address that is free right now."""
+    from postgres import free_port
+
+    return free_port
+
+
+# ---------------------------------------------------------------- real parts
+
+
+@pytest.fixture(scope="session")
+def new_postgres_database() -> Iterator[Callable[[], str]]:
+    """A function that makes an empty database on the run's own PostgreSQL server and returns its URL."""
+    from postgres import PostgresMissing, postgres_server
+
+    try:
+        with postgres_server() as new_database:
+            yield new_database
+    except PostgresMissing as missing:
+        require("postgres", str(missing))
+
+
+@pytest.fixture
+def postgres_url(new_postgres_database: Callable[[], str]) -> str:
+    """SQLAlchemy URL (psycopg driver) of a database of the test's own, empty."""
+    return new_postgres_database()
+
+
+@pytest.fixture(scope="session")
+def sample_videos() -> dict[str, Path]:
+    """The real sample videos by file name (`bikes.mp4` …), fetched once into the cache folder."""
+    from framehouse.errors import SourceUnavailable
+    from framehouse.samples import sample_videos
+
+    try:
+        return sample_videos(cache_folder() / "samples")
+    except SourceUnavailable as error:
+        require("samples", error.line())
+
+
+@pytest.fixture(scope="session")
+def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+    """The embedded Triton server with the repository's own models, ready and self-tested; gRPC at `triton.url`."""
+    from framehouse.errors import ConfigError
+    from framehouse.inference.server import TritonServer
+    from framehouse.inference.server_env import ensure_server_env
+
+    try:
+        python = ensure_server_env(ROOT)
+    except ConfigError as error:
+        require("triton", error.line())
+    with TritonServer(python, [ROOT / "triton_models"], work_dir=tmp_path_factory.mktemp("triton")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The whole local stack, started once in a run by `framehouse up`, with a FRAMEHOUSE_HOME of its own."""
+    from framehouse.errors import ConfigError
+    from framehouse.inference.server_env import check_platform
+    from local_stack import running_stack
+
+    try:
+        check_platform()
+    except ConfigError as error:
+        require("stack", error.line())
+    with running_stack(tmp_path_factory.mktemp("stack") / "home") as running:
+        yield running
