@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
 
@@ -13,14 +14,17 @@ from framehouse.jobs.outcome import conclude_early, facts_of
 from framehouse.jobs.submit import connect
 from framehouse.results.lake import Lake
 
+log = structlog.get_logger(__name__)
 
-def record_failure(_flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+
+def record_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Write the run record (hop, code, message, what to try) and conclude the job as failed."""
     try:
         state.result(raise_on_failure=True)
     except LeaseLost:
         return  # another run has the job; it will tell
     except BaseException as error:  # noqa: BLE001  the outermost edge: whatever it was is recorded
+        log.warning("run failed", flow=flow.name, flow_run_id=str(flow_run.id), code=facts_of(error).code)
         settings = load_settings()
         jobs = connect(settings)
         if (job := jobs.job_of_flow_run(str(flow_run.id))) is not None:

@@ -101,7 +101,8 @@ def _run(
         if not in_flight:
             return
         try:
-            done, _ = distributed.wait(list(in_flight), timeout=1, return_when="FIRST_COMPLETED")  # type: ignore[no-untyped-call]
+            with client.as_current():
+                done, _ = distributed.wait(list(in_flight), timeout=1, return_when="FIRST_COMPLETED")  # type: ignore[no-untyped-call]
         except TimeoutError:
             done = set()
         for future in done:

@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 
+import pandas  # noqa: F401  pyarrow imports it at its first array: 2 s that no load shall wait for
 import structlog
 
 from framehouse.config import Settings, load_settings
@@ -28,7 +29,7 @@ _RETRY_S = 2.0
 
 def main() -> None:
     """Run until SIGTERM or SIGINT."""
-    configure_logging(json=True, level="INFO", file=None)
+    configure_logging(json=True)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())

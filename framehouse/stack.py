@@ -229,7 +229,7 @@ class Supervisor:
 
 def main() -> int:
     """Be the supervisor until SIGTERM or SIGINT."""
-    configure_logging(json=True, level="INFO", file=None)
+    configure_logging(json=True)
     settings = load_settings()
     root = require_checkout("the local stack")
     with single_instance(settings):
@@ -328,6 +328,7 @@ def _dask(settings: Settings, endpoints: dict[str, str]) -> list[Component]:
         *("--host", "127.0.0.1", "--nworkers", str(settings.dask.n_workers or os.cpu_count() or 1)),
         *("--nthreads", "1", "--memory-limit", str(settings.dask.worker_memory_bytes), "--no-dashboard"),
         *("--local-directory", str(settings.home / "dask"), "--death-timeout", "60"),
+        *("--preload", "framehouse.inference.worker"),
     ]
     logs = settings.log_dir
     return [

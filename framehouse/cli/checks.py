@@ -31,7 +31,7 @@ def run_checks(settings: Settings) -> Iterator[Check]:
     if settings.triton.url:
         yield Check("triton", True, f"remote: {settings.triton.url}")
     else:
-        yield _asked("platform", lambda: check_platform() or "Linux x86-64, glibc new enough")
+        yield _asked("platform", _platform)
         yield _asked("triton environment", lambda: str(ensure_server_env(ROOT)))
     yield _asked("models", lambda: _models(settings))
     yield _asked("stack", lambda: str(find_endpoints(settings)))
@@ -61,6 +61,11 @@ def _disk(settings: Settings) -> Check:
     )
 
 
+def _platform() -> str:
+    check_platform()
+    return "Linux x86-64, glibc new enough"
+
+
 def _models(settings: Settings) -> str:
     from framehouse.inference.repository import check, load_specs
 
@@ -77,7 +82,7 @@ def _triton(settings: Settings) -> str:
 
     url = find_endpoints(settings).triton_url
     client = connect(TritonTarget(url, settings.triton.shared_memory, 5.0, 1))
-    return f"{url}, shared memory {'on' if client.shared_memory else 'off'}"
+    return f"{url}, shared memory {'on' if client.uses_shared_memory() else 'off'}"
 
 
 def _dask(settings: Settings) -> str:

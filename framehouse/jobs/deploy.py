@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 import yaml
+from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists
@@ -37,7 +38,7 @@ def register_deployments(client: SyncPrefectClient, root: Path, work_pool: str) 
 
 
 def _register(client: SyncPrefectClient, entry: dict[str, Any], work_pool: str) -> str:
-    flow = load_flow_from_entrypoint(entry["entrypoint"])
+    flow: Flow[..., Any] = load_flow_from_entrypoint(entry["entrypoint"])
     client.create_deployment(
         flow_id=client.create_flow_from_name(flow.name),
         name=entry["name"],

@@ -20,13 +20,15 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import httpx
+import pandas  # noqa: F401  pyarrow imports it at its first array: 2 s that no run shall wait for
 import structlog
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.engine import handle_engine_signals
 from prefect.exceptions import Abort, ObjectNotFound, PrefectHTTPStatusError
 from prefect.flow_engine import load_flow_and_flow_run, run_flow
@@ -52,7 +54,7 @@ _API_ERRORS = (httpx.HTTPError, PrefectHTTPStatusError)
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT; children end with us."""
-    configure_logging(json=True, level="INFO", file=None)
+    configure_logging(json=True)
     settings = load_settings()
     root = require_checkout("the runner")
     os.environ["PREFECT_API_URL"] = find_endpoints(settings).prefect_api_url
@@ -187,8 +189,8 @@ class Runner:
                 }
             )
             for flow_run in client.read_flow_runs(flow_run_filter=wanted):
-                if (job := self._state.job_of_flow_run(str(flow_run.id))) is not None:
-                    self._cancel(client, job)
+                if (found := self._state.job_of_flow_run(str(flow_run.id))) is not None:
+                    self._cancel(client, found)
 
     def _cancel(self, client: SyncPrefectClient, job: Job) -> None:
         child = self._child_of(job)
@@ -196,7 +198,7 @@ class Runner:
             child.cancelled = True
             os.kill(child.pid, signal.SIGKILL)
         if job.flow_run_id is not None:
-            state = Cancelled() if child is not None or job.status == "queued" else Cancelling()
+            state: State[Any] = Cancelled() if child is not None or job.status == "queued" else Cancelling()
             try:
                 client.set_flow_run_state(UUID(job.flow_run_id), state, force=True)
             except ObjectNotFound:
@@ -285,10 +287,10 @@ def _become_child(parent: int) -> None:
 def _flush_and_exit(code: int) -> None:
     """End the child without the parent's exit handlers; Prefect's own queues are drained first."""
     from prefect.events.worker import EventsWorker  # noqa: PLC0415
-    from prefect.logging.handlers import APILogHandler  # noqa: PLC0415
+    from prefect.logging.handlers import APILogWorker  # noqa: PLC0415
 
     EventsWorker.drain_all(timeout=10)
-    APILogHandler.flush()
+    APILogWorker.drain_all(timeout=5)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

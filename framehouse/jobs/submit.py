@@ -40,7 +40,7 @@ def check_request(request: JobRequest, settings: Settings) -> list[ModelSpec]:
                 f"confidence {request.confidence:g} is not between {spec.confidence_floor:g} (what {spec.model_id} "
                 "stores) and 1",
                 code="config.confidence",
-                hint="the floor is the score_threshold parameter of the model's config.pbtxt",
+                hint="the floor is the parameter confidence_floor in the config.pbtxt of the model",
             )
     return list(models.values())
 

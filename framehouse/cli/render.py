@@ -1,0 +1,148 @@
+"""`framehouse render`: a video with what the models saw drawn in."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from framehouse.config import Settings
+    from framehouse.render.overlay import Inferred
+
+_MODELS = """
+SELECT i.model_digest, any_value(i.model_id) AS model_id, count(*) FILTER (i.status = 'loaded') AS n_loaded
+FROM inferences i
+WHERE i.video_id = $video_id
+    AND i.model_digest IN (SELECT model_digest FROM usage WHERE kind = 'detections')
+    AND ($model = '' OR i.model_id = $model OR starts_with(i.model_id, $model || '/'))
+GROUP BY i.model_digest
+ORDER BY n_loaded DESC, model_id DESC
+"""
+_LEDGER = """
+SELECT i.frame_offset, f.pts, i.status = 'loaded' AS loaded
+FROM inferences i JOIN frames f USING (video_id, frame_offset)
+WHERE i.video_id = $video_id AND i.model_digest = $model_digest
+ORDER BY i.frame_offset
+"""
+_ROWS = """
+SELECT frame_offset, class_id, class_name, confidence, x, y, width, height
+FROM detections
+WHERE video_id = $video_id AND model_digest = $model_digest AND confidence >= $confidence::FLOAT
+ORDER BY frame_offset, detection_id
+"""
+
+_STORED = {
+    "class_id": "int32",
+    "class_name": "object",
+    **dict.fromkeys(("confidence", "x", "y", "width", "height"), "float32"),
+}
+
+
+def render(
+    video: str = typer.Argument(..., metavar="VIDEO_OR_ID", help="an id (v_…), a file, or where it was seen"),
+    out: Path = typer.Option(..., "--out", help="the .mp4 to write"),
+    model: str = typer.Option("", "--model", "-m", metavar="NAME[/VERSION]", help="default: the one with most frames"),
+    confidence: float | None = typer.Option(None, "--confidence", min=0, max=1, help="least confidence that is drawn"),
+) -> None:
+    """Write a video with boxes and labels, in its own timing and with its sound; works with the stack down.
+
+    Example: framehouse render bikes.mp4 --out annotated.mp4
+    """
+    from framehouse.cli.output import begin, say
+    from framehouse.cli.videos import find_video_id
+    from framehouse.render.annotate import annotate
+    from framehouse.video.probe import probe
+
+    settings = begin()
+    video_id = find_video_id(settings, video)
+    source = _local_file(settings, video_id, video)
+    threshold = settings.jobs.confidence if confidence is None else confidence
+    model_id, inferred = _inferred(settings, video_id, model, threshold)
+    index = probe(source, max_pixels=settings.source.max_pixels)
+    with _bar(index.n_frames) as progress:
+        n_frames = annotate(source, index, inferred, out.expanduser().absolute(), progress=progress)
+    say(f"{out}: {n_frames} frames, {len(inferred.rows)} boxes of {model_id} in {len(inferred.pts)} inferred frames")
+
+
+def _inferred(settings: Settings, video_id: str, model: str, confidence: float) -> tuple[str, Inferred]:
+    """(model_id, rows) of one model of the video.
+
+    Raises:
+        ConfigError: code `config.nothing_to_draw`, no such model saw the video.
+    """
+    import numpy as np
+
+    from framehouse.errors import ConfigError
+    from framehouse.render.overlay import Inferred
+    from framehouse.results.contract import Detections
+
+    models = _ask(settings, _MODELS, video_id=video_id, model=model)
+    if not len(models["model_id"]):
+        raise ConfigError(
+            f"{video_id} has no detections" + (f" of {model}" if model else ""),
+            code="config.nothing_to_draw",
+            hint="run it first: framehouse run FILE",
+        )
+    key = {"video_id": video_id, "model_digest": str(models["model_digest"][0])}
+    ledger = _ask(settings, _LEDGER, **key)
+    rows = _ask(settings, _ROWS, confidence=confidence, **key)
+    detections = Detections.from_columns(
+        rows["frame_offset"].astype(np.int64),
+        {name: column.astype(_STORED[name]) for name, column in rows.items() if name in _STORED},
+    )
+    return str(models["model_id"][0]), Inferred(
+        ledger["frame_offset"].astype(np.int64),
+        ledger["pts"].astype(np.int64),
+        ledger["loaded"].astype(np.bool_),
+        detections,
+    )
+
+
+def _ask(settings: Settings, query: str, **params: Any) -> dict[str, Any]:
+    """Columns of a query as numpy arrays, by name."""
+    from framehouse.store.query import run_query
+
+    result = run_query(settings.store_dir, query, params=params, max_rows=None, memory=settings.store.query_memory)
+    return {name: result.table.column(i).to_numpy() for i, name in enumerate(result.columns)}
+
+
+def _local_file(settings: Settings, video_id: str, asked: str) -> Path:
+    """A file of this machine with exactly this content: the one named, the one downloaded, or one where it was seen.
+
+    Raises:
+        SourceNotFound: none is left.
+    """
+    from framehouse import ids
+    from framehouse.errors import SourceNotFound
+    from framehouse.storage.local import uri_path
+
+    seen = _ask(settings, "SELECT uri FROM video_locations WHERE video_id = $video_id", video_id=video_id)["uri"]
+    named = [asked] if "://" not in asked or asked.startswith("file://") else []
+    places = [uri_path(uri) for uri in [*named, *(uri for uri in seen if uri.startswith(("file://", "/")))]]
+    for path in [*places, *sorted(settings.fetch_dir.glob(f"{video_id}*"))]:
+        if path.is_file() and ids.video_id(ids.content_sha256(path)) == video_id:
+            return path
+    raise SourceNotFound(
+        f"{video_id}: its file is not on this machine any more",
+        hint="give the file itself: framehouse render FILE --out …",
+        video_id=video_id,
+    )
+
+
+@contextmanager
+def _bar(n_frames: int) -> Iterator[Callable[[int], None] | None]:
+    """A function told after each frame, which draws a bar on stderr; None where that is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("frames", total=n_frames)
+        yield lambda done: progress.update(task, completed=done)

@@ -1,0 +1,1 @@
+"""Weights of other frameworks to ONNX, with numpy and onnx alone."""

@@ -1,0 +1,335 @@
+"""Infer one chunk: what runs inside a Dask worker, from the file to parts in the lake.
+
+One decode feeds every model, each at its own size; requests are in flight while the decoder goes on. What the chunk
+already has as loaded is not decoded again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from framehouse.errors import FramehouseError, InferenceTimeout
+from framehouse.inference.adapters.base import Adapter
+from framehouse.inference.adapters.registry import ADAPTERS
+from framehouse.inference.specs import ModelSpec, TritonTarget
+from framehouse.inference.triton import Answer, connect
+from framehouse.results.contract import KINDS, Detections, time_offsets_s
+from framehouse.results.lake import Lake
+from framehouse.results.parts import PartHeader, owed, settled, write_part
+from framehouse.video.decode import FrameBatch, FrameGap, decode
+from framehouse.video.index import StreamFacts
+from framehouse.video.sampling import FrameChunk
+
+log = structlog.get_logger(__name__)
+
+_GRACE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkTask:
+    """Everything a worker must know to infer one chunk; picklable.
+
+    Attributes:
+        planned: int64 [K], planned frame_offsets inside the chunk, strictly increasing.
+        first_pts: pts of the first frame of the video.
+        max_frames_per_part: a part is written for every so many settled instants of a model, so that a kill loses few.
+    """
+
+    job_id: str
+    video_id: str
+    path: str
+    stream: StreamFacts
+    chunk: FrameChunk
+    planned: NDArray[np.int64]
+    first_pts: int
+    models: tuple[ModelSpec, ...]
+    lake_root: str
+    triton: TritonTarget
+    max_frames_per_part: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTally:
+    """What one model has of the chunk's planned instants after the run: `n_loaded + n_gaps` is all of them.
+
+    Attributes:
+        n_loaded: with those that earlier parts held.
+        n_inferred: loaded in this run.
+        gap_reasons: (reason, instants), sorted; every gap was tried in this run.
+        infer_s: wall seconds in which at least one request of this run to the model was unanswered.
+    """
+
+    model_id: str
+    model_digest: str
+    n_loaded: int
+    n_gaps: int
+    n_inferred: int
+    gap_reasons: tuple[tuple[str, int], ...]
+    infer_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkReceipt:
+    """Outcome of one chunk.
+
+    Attributes:
+        decode_s: wall seconds spent in the decoder.
+        n_decoded: frames that came out of it.
+    """
+
+    chunk_id: str
+    tallies: tuple[ModelTally, ...]
+    decode_s: float
+    wall_s: float
+    n_decoded: int
+
+
+def infer_chunk(task: ChunkTask, beat: Callable[[], None] = lambda: None) -> ChunkReceipt:
+    """Infer what the chunk owes to each model, and write it as parts.
+
+    A frame that cannot be decoded, or that a model refuses, becomes a gap with its reason; gaps of earlier runs are
+    tried again. Safe to repeat, also after a kill and while another worker does the same.
+
+    Args:
+        beat: called whenever a frame came out of the decoder or an answer from the server.
+
+    Raises:
+        FramehouseError: retryable ones of the server, after what was finished has been written; any of the file, the
+            disk or the configuration.
+    """
+    began_s = time.perf_counter()
+    flow = _Flow(task, [_Ledger.open(task, spec) for spec in task.models], beat)
+    flow.run()
+    wall_s = time.perf_counter() - began_s
+    log.info(
+        "chunk inferred", video_id=task.video_id, chunk_id=task.chunk.chunk_id, n_planned=task.planned.size,
+        n_decoded=flow.n_decoded, decode_s=round(flow.decode_s, 3), elapsed_s=round(wall_s, 3),
+    )  # fmt: skip
+    tallies = tuple(ledger.tally() for ledger in flow.ledgers)
+    return ChunkReceipt(task.chunk.chunk_id, tallies, flow.decode_s, wall_s, flow.n_decoded)
+
+
+def give_up_chunk(task: ChunkTask, reason: str) -> ChunkReceipt:
+    """Write what the chunk still owes as gaps: for a chunk that takes its workers down."""
+    ledgers = [_Ledger.open(task, spec) for spec in task.models]
+    for ledger in ledgers:
+        for frame_offset in ledger.owed.tolist():
+            ledger.add_gap(frame_offset, reason)
+        ledger.write()
+    return ChunkReceipt(task.chunk.chunk_id, tuple(ledger.tally() for ledger in ledgers), 0.0, 0.0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """Frames that were sent to a model."""
+
+    ledger: _Ledger
+    frame_offset: NDArray[np.int64]
+    pictures: NDArray[np.uint8]
+    future: Future[Answer]
+
+
+class _Flow:
+    """Decoder to server to ledgers, with at most `in_flight` requests per model in between."""
+
+    def __init__(self, task: ChunkTask, ledgers: list[_Ledger], beat: Callable[[], None]) -> None:
+        self.ledgers = ledgers
+        self._beat = beat
+        self.decode_s = 0.0
+        self.n_decoded = 0
+        self._task = task
+        self._client = connect(task.triton)
+        self._answered: SimpleQueue[_Pending] = SimpleQueue()
+        self._failure: FramehouseError | None = None
+
+    def run(self) -> None:
+        """Settle every instant of every ledger; whatever happens, write what is finished."""
+        try:
+            self._feed()
+            while any(ledger.n_pending for ledger in self.ledgers):
+                self._settle()
+        finally:
+            for ledger in self.ledgers:
+                ledger.write()
+        if self._failure is not None:
+            raise self._failure
+
+    def _feed(self) -> None:
+        """Send every decoded frame to every model that owes it, until one fails in a way that another try may mend."""
+        owing = [ledger for ledger in self.ledgers if ledger.owed.size]
+        if not owing:
+            return
+        with closing(self._decoded(owing)) as items:
+            for item in items:
+                for ledger in owing:
+                    if isinstance(item, FrameGap):
+                        ledger.add_gap(item.frame_offset, item.reason)
+                    else:
+                        self._send(ledger, item)
+                if self._failure is not None:
+                    return
+
+    def _decoded(self, owing: list[_Ledger]) -> Generator[FrameBatch | FrameGap, None, None]:
+        """What some ledger owes, decoded once; counts frames and the time spent in the decoder."""
+        task, wanted = self._task, np.unique(np.concatenate([ledger.owed for ledger in owing]))
+        sizes = sorted({ledger.spec.input_size for ledger in owing})
+        batch_size = max(ledger.spec.max_batch for ledger in owing)
+        items = decode(Path(task.path), task.stream, task.chunk, wanted, sizes, batch_size=batch_size)
+        while True:
+            began_s = time.perf_counter()
+            item = next(items, None)
+            self.decode_s += time.perf_counter() - began_s
+            self._beat()
+            if item is None:
+                return
+            self.n_decoded += 0 if isinstance(item, FrameGap) else item.frame_offset.size
+            yield item
+
+    def _send(self, ledger: _Ledger, batch: FrameBatch) -> None:
+        owes = np.isin(batch.frame_offset, ledger.owed)
+        pictures = batch.pictures[ledger.spec.input_size]
+        frame_offset, pictures = batch.frame_offset[owes], pictures if owes.all() else pictures[owes]
+        for start in range(0, frame_offset.size, ledger.spec.max_batch):
+            while not self._answered.empty() or ledger.n_pending >= self._task.triton.in_flight:
+                self._settle()
+            if self._failure is not None:
+                return
+            piece = slice(start, start + ledger.spec.max_batch)
+            self._submit(ledger, frame_offset[piece], pictures[piece])
+
+    def _submit(self, ledger: _Ledger, frame_offset: NDArray[np.int64], pictures: NDArray[np.uint8]) -> None:
+        inputs = ledger.adapter.to_inputs(pictures)
+        future = self._client.submit(ledger.spec.triton_model, inputs, version=ledger.spec.triton_version)
+        pending = _Pending(ledger, frame_offset, pictures, future)
+        ledger.n_pending += 1
+        future.add_done_callback(lambda _: self._answered.put(pending))
+
+    def _settle(self) -> None:
+        """Take one answer, waiting for it; its request has a deadline, so one comes."""
+        try:
+            pending = self._answered.get(timeout=2 * self._task.triton.request_timeout_s + _GRACE_S)
+        except Empty:
+            raise InferenceTimeout("a request was neither answered nor given up") from None
+        self._beat()
+        pending.ledger.n_pending -= 1
+        try:
+            answer = pending.future.result()
+            rows = pending.ledger.rows_of(pending.frame_offset, answer)
+        except FramehouseError as error:
+            self._refused(pending, error)
+        else:
+            pending.ledger.add(pending.frame_offset, answer, rows)
+
+    def _refused(self, pending: _Pending, error: FramehouseError) -> None:
+        """Retryable: stop after this one. For good: a gap; a batch is first tried frame by frame."""
+        n_frames = pending.frame_offset.size
+        if error.retryable:
+            self._failure = self._failure or error
+        elif n_frames == 1:
+            frame_offset = int(pending.frame_offset[0])
+            log.warning("frame refused", frame_offset=frame_offset, code=error.code, cause=error.message)
+            pending.ledger.add_gap(frame_offset, error.code)
+        else:
+            for i in range(n_frames):
+                self._submit(pending.ledger, pending.frame_offset[i : i + 1], pending.pictures[i : i + 1])
+
+
+@dataclass(slots=True)
+class _Ledger:
+    """What one model owes of the chunk, and what this run has settled of it."""
+
+    task: ChunkTask
+    spec: ModelSpec
+    adapter: Adapter
+    parts_dir: Path
+    owed: NDArray[np.int64]
+    settled: dict[int, tuple[str | None, float]] = field(default_factory=dict)
+    """frame_offset -> (gap reason or None, infer_s), not yet in a part."""
+    rows: list[Detections] = field(default_factory=list)
+    n_pending: int = 0
+    """Requests without an answer."""
+    n_inferred: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    infer_s: float = 0.0
+    idle_since_s: float = 0.0
+
+    @classmethod
+    def open(cls, task: ChunkTask, spec: ModelSpec) -> _Ledger:
+        """Read the chunk's parts of the model."""
+        parts_dir = Lake(Path(task.lake_root)).parts_dir(task.video_id, spec.digest)
+        loaded, _ = settled(parts_dir, task.chunk.chunk_id)
+        return cls(task, spec, ADAPTERS[spec.family], parts_dir, owed(task.planned, loaded))
+
+    def rows_of(self, frame_offset: NDArray[np.int64], answer: Answer) -> Detections:
+        """What the model saw in some frames; raises what the adapter raises."""
+        return self.adapter.from_outputs(
+            answer.outputs, spec=self.spec, frame_offset=frame_offset, source_size=self.task.stream.size
+        )
+
+    def add(self, frame_offset: NDArray[np.int64], answer: Answer, rows: Detections) -> None:
+        """Take the rows of some frames."""
+        busy_s = max(0.0, answer.finished_s - max(answer.started_s, self.idle_since_s))
+        self.idle_since_s = max(self.idle_since_s, answer.finished_s)
+        self.infer_s += busy_s
+        self.rows.append(rows)
+        self.n_inferred += frame_offset.size
+        self.settled |= dict.fromkeys(frame_offset.tolist(), (None, busy_s / frame_offset.size))
+        self._write_if_many()
+
+    def add_gap(self, frame_offset: int, reason: str) -> None:
+        """A frame without an answer; nothing when the model does not owe it."""
+        if np.isin(frame_offset, self.owed):
+            self.reasons[reason] += 1
+            self.settled[frame_offset] = (reason, 0.0)
+            self._write_if_many()
+
+    def write(self) -> None:
+        """Write what is settled as one part; nothing settled writes nothing."""
+        if not self.settled:
+            return
+        began_s, task, chunk = time.perf_counter(), self.task, self.task.chunk
+        frame_offset = np.array(sorted(self.settled), np.int64)
+        reasons, infer_s = zip(*(self.settled[offset] for offset in frame_offset.tolist()), strict=True)
+        pts = chunk.pts[frame_offset - chunk.first_frame]
+        part = write_part(
+            self.parts_dir,
+            PartHeader(
+                task.video_id, chunk.chunk_id, self.spec.model_id, self.spec.digest, self.spec.kind, task.job_id
+            ),
+            frame_offset=frame_offset,
+            pts=pts,
+            time_offset_s=time_offsets_s(pts, task.first_pts, task.stream.time_base),
+            gap_reason=np.array(reasons, np.object_),
+            infer_s=np.array(infer_s, np.float32),
+            rows=KINDS[self.spec.kind].concat(self.rows),
+        )
+        self.settled.clear()
+        self.rows.clear()
+        log.info(
+            "part written", video_id=task.video_id, chunk_id=chunk.chunk_id, model_id=self.spec.model_id,
+            n_frames=part.n_loaded, n_gaps=part.n_gaps, elapsed_s=round(time.perf_counter() - began_s, 3),
+        )  # fmt: skip
+
+    def _write_if_many(self) -> None:
+        if len(self.settled) >= self.task.max_frames_per_part:
+            self.write()
+
+    def tally(self) -> ModelTally:
+        """Counts over the task's planned instants."""
+        n_gaps = self.reasons.total()
+        reasons = tuple(sorted(self.reasons.items()))
+        return ModelTally(
+            self.spec.model_id, self.spec.digest, self.task.planned.size - n_gaps, n_gaps, self.n_inferred, reasons,
+            self.infer_s,
+        )  # fmt: skip

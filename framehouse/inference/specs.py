@@ -1,0 +1,49 @@
+"""What the client must know of a model and of a server: small frozen records that travel to the workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Size = tuple[int, int]
+"""(width, height) in pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """One version of one model, as `repository.load_specs` reads it from the model repository."""
+
+    model_id: str
+    """`slug/version`, for example `detector/1`: what rows, results and people call it."""
+    slug: str
+    version: str
+    family: str
+    """Key of the adapter that feeds it and reads it."""
+    kind: str
+    """Kind of rows that it makes, for example `detections`."""
+    triton_model: str
+    """Model name in requests to Triton; an ensemble where there are several steps."""
+    triton_version: str
+    """Model version in requests; empty leaves it to the model's version policy."""
+    input_size: Size
+    """Size of the pictures that the decoder makes for it."""
+    max_batch: int
+    """Most frames in one request."""
+    labels: tuple[str, ...]
+    """Class names by class id; empty where the kind has none."""
+    digest: str
+    """`ids.model_digest` of everything that shapes its numbers."""
+    confidence_floor: float
+    """Lowest confidence that is stored; thresholds above it are applied when reading."""
+
+
+@dataclass(frozen=True, slots=True)
+class TritonTarget:
+    """A Triton gRPC endpoint and how to use it."""
+
+    url: str
+    """host:port."""
+    shared_memory: bool
+    """Try system shared memory; a handshake decides."""
+    request_timeout_s: float
+    in_flight: int
+    """Requests in flight per worker and model."""

@@ -1,0 +1,1 @@
+"""The contract: rows, the parts that hold them, the lake they lie in, and the JSON they become."""

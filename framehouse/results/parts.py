@@ -1,0 +1,335 @@
+"""Parts: immutable Parquet files, each with the rows of some planned instants of one chunk by one model digest.
+
+One Parquet row per settled instant, loaded or gap; the rows of the instant are one LIST<STRUCT> column named after the
+kind. So a frame without a detection is a row with an empty list, and a gap is a row with a null list and a reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import structlog
+from numpy.typing import NDArray
+
+from framehouse.errors import ContractViolation, MisalignedParts, ResultsError
+from framehouse.ids import instants_digest
+from framehouse.results.contract import KINDS, SCHEMA_VERSION, Rows
+from framehouse.results.files import write_whole
+
+log = structlog.get_logger(__name__)
+
+LOADED, GAP = "loaded", "gap"
+LATER_SCHEMA = "results.schema_version"
+"""Code of the error about a file of a later release."""
+_META = "framehouse."
+_LEDGER: dict[str, pa.DataType] = {
+    "frame_offset": pa.int64(),
+    "pts": pa.int64(),
+    "time_offset_s": pa.float64(),
+    "status": pa.string(),
+    "gap_reason": pa.string(),
+    "infer_s": pa.float32(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PartHeader:
+    """Whose rows these are; also in the Parquet metadata. `job_id`: the job that inferred them, "" when unknown."""
+
+    video_id: str
+    chunk_id: str
+    model_id: str
+    model_digest: str
+    kind: str
+    job_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PartRef:
+    """A written part, small enough to cross processes."""
+
+    path: str
+    n_loaded: int
+    n_gaps: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """A part as read: its ledger (one entry per instant) and its rows.
+
+    Args:
+        frame_offset: int64 [K], strictly increasing.
+        pts: int64 [K], ticks of the stream's time base.
+        time_offset_s: float64 [K], seconds after the first frame.
+        gap_reason: object [K], None where loaded.
+        infer_s: float32 [K], seconds that inference took for the frame.
+        rows: rows of the loaded instants.
+    """
+
+    header: PartHeader
+    frame_offset: NDArray[np.int64]
+    pts: NDArray[np.int64]
+    time_offset_s: NDArray[np.float64]
+    gap_reason: NDArray[np.object_]
+    infer_s: NDArray[np.float32]
+    rows: Rows
+
+    @property
+    def loaded(self) -> NDArray[np.bool_]:
+        """bool [K]."""
+        return np.fromiter((reason is None for reason in self.gap_reason), np.bool_, self.gap_reason.size)
+
+
+def write_part(
+    parts_dir: Path,
+    header: PartHeader,
+    *,
+    frame_offset: NDArray[np.int64],
+    pts: NDArray[np.int64],
+    time_offset_s: NDArray[np.float64],
+    gap_reason: NDArray[np.object_],
+    infer_s: NDArray[np.float32],
+    rows: Rows,
+) -> PartRef:
+    """Write one part; see `Part` for the arrays.
+
+    A name that exists is left alone: it holds the same instants in the same status by the same model.
+
+    Raises:
+        ContractViolation: arrays of different length, instants not increasing, rows of an instant that is not loaded.
+        StoreError: code `store.disk_full`; nothing is left behind.
+    """
+    part = Part(header, frame_offset, pts, time_offset_s, gap_reason, infer_s, rows)
+    _check(part)
+    loaded = part.loaded
+    path = parts_dir / part_name(header.chunk_id, frame_offset, loaded)
+    if not path.exists():
+        write_whole(path, to_parquet(_to_table(part), asdict(header)))
+    return PartRef(str(path), int(loaded.sum()), int((~loaded).sum()))
+
+
+def part_name(chunk_id: str, frame_offset: NDArray[np.int64], loaded: NDArray[np.bool_]) -> str:
+    """File name of the part with these instants in this status."""
+    return f"{chunk_id}-{instants_digest(frame_offset, loaded)}.parquet"
+
+
+def part_paths(parts_dir: Path, chunk_id: str = "") -> list[Path]:
+    """Parts of a folder (of one chunk), by name; no temporary files, none set aside. A missing folder holds none."""
+    prefix = f"{chunk_id}-" if chunk_id else ""
+    if not parts_dir.is_dir():
+        return []
+    names = (p for p in parts_dir.iterdir() if p.suffix == ".parquet" and not p.name.startswith("."))
+    return sorted(p for p in names if p.name.startswith(prefix))
+
+
+def read_part(path: Path) -> Part:
+    """Read and check a part: page checksums, metadata, name, order.
+
+    Raises:
+        MisalignedParts: damaged, or not what its name and header say. The file should be set aside.
+        ResultsError: code `results.schema_version`, written by a later release.
+        OSError: the disk failed; says nothing about the part.
+    """
+    try:
+        table, facts = from_parquet(path)
+    except ResultsError as error:
+        if error.code == LATER_SCHEMA:
+            raise
+        raise MisalignedParts(error.message, path=str(path)) from error
+    header = PartHeader(**{field.name: facts.get(field.name, "") for field in fields(PartHeader)})
+    record = KINDS.get(header.kind)
+    if record is None:
+        raise MisalignedParts(f"part {path.name} has the unknown kind {header.kind!r}", path=str(path))
+    try:
+        part = _from_table(header, table, record)
+        _check(part)
+    except (ContractViolation, KeyError, ValueError, TypeError) as error:
+        raise MisalignedParts(f"part {path.name} breaks its contract: {error}", path=str(path)) from error
+    if path.name != part_name(header.chunk_id, part.frame_offset, part.loaded):
+        raise MisalignedParts(f"part {path.name} does not hold the instants of its name", path=str(path))
+    return part
+
+
+def set_aside(path: Path, error: ResultsError) -> None:
+    """Take a part out of the lake by adding `.bad` to its name; its instants are then owed again."""
+    log.error("part set aside", path=str(path), code=error.code, cause=error.message)
+    try:
+        path.replace(path.with_name(path.name + ".bad"))
+    except FileNotFoundError:  # another process did it first
+        return
+
+
+def settled(parts_dir: Path, chunk_id: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Instants of a chunk that parts already hold: (loaded, gaps), both sorted int64; loaded beats gap.
+
+    A part that cannot be read is set aside and holds nothing.
+
+    Raises:
+        ResultsError: code `results.schema_version`, a part of a later release.
+    """
+    loaded = [np.empty(0, np.int64)]
+    gaps = [np.empty(0, np.int64)]
+    for path in part_paths(parts_dir, chunk_id):
+        try:
+            part = read_part(path)
+        except MisalignedParts as error:
+            set_aside(path, error)
+            continue
+        except FileNotFoundError:  # set aside by another process
+            continue
+        loaded.append(part.frame_offset[part.loaded])
+        gaps.append(part.frame_offset[~part.loaded])
+    held = np.unique(np.concatenate(loaded))
+    return held, np.setdiff1d(np.concatenate(gaps), held)
+
+
+def owed(planned: NDArray[np.int64], loaded: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Planned instants that no part holds as loaded, sorted int64.
+
+    >>> owed(np.array([0, 6, 12]), np.array([6])).tolist()
+    [0, 12]
+    """
+    return np.setdiff1d(planned, loaded)
+
+
+def _check(part: Part) -> None:
+    n = part.frame_offset.size
+    for name in ("pts", "time_offset_s", "gap_reason", "infer_s"):
+        if getattr(part, name).shape != (n,):
+            raise ContractViolation(f"{name} has shape {getattr(part, name).shape}, expected ({n},)")
+    if n and (part.frame_offset[0] < 0 or not (np.diff(part.frame_offset) > 0).all()):
+        raise ContractViolation("instants of a part are not strictly increasing")
+    if part.header.kind != part.rows.kind:
+        raise ContractViolation(f"header says {part.header.kind}, rows are {part.rows.kind}")
+    if not np.isin(part.rows.frame_offset, part.frame_offset[part.loaded]).all():
+        raise ContractViolation("rows of an instant that is not loaded")
+    if "" in part.gap_reason.tolist():
+        raise ContractViolation("a gap without a reason")
+
+
+def _to_table(part: Part) -> pa.Table:
+    loaded, kind = part.loaded, KINDS[part.header.kind]
+    ledger: dict[str, Any] = {
+        "frame_offset": part.frame_offset,
+        "pts": part.pts,
+        "time_offset_s": part.time_offset_s,
+        "status": np.where(loaded, LOADED, GAP),
+        "gap_reason": part.gap_reason,
+        "infer_s": part.infer_s,
+    }
+    arrays = [pa.array(ledger[name], type=arrow_type) for name, arrow_type in _LEDGER.items()]
+    columns = part.rows.columns()
+    items = pa.StructArray.from_arrays(
+        [pa.array(columns[name], type=_arrow(type_name)) for name, type_name in kind.fields.items()],
+        fields=[pa.field(name, _arrow(type_name)) for name, type_name in kind.fields.items()],
+    )
+    ends = np.searchsorted(part.rows.frame_offset, part.frame_offset, side="right").astype(np.int32)
+    offsets = pa.array(np.concatenate([np.zeros(1, np.int32), ends]))
+    lists = pa.ListArray.from_arrays(offsets, items, mask=pa.array(~loaded))
+    return pa.table([*arrays, lists], names=[*_LEDGER, kind.kind])
+
+
+def _from_table(header: PartHeader, table: pa.Table, record: type[Rows]) -> Part:
+    frame_offset = _numpy(table, "frame_offset")
+    lists = table.column(record.kind).combine_chunks()
+    status = _numpy(table, "status")
+    if not np.array_equal(status == GAP, np.asarray(lists.is_null())):
+        raise ContractViolation("status and rows disagree")
+    items = lists.flatten()
+    lengths = np.asarray(lists.value_lengths().fill_null(0))
+    columns = {name: np.asarray(items.field(name)) for name in record.fields}
+    rows = record.from_columns(np.repeat(frame_offset, lengths), columns)
+    gap_reason = _numpy(table, "gap_reason").astype(np.object_)
+    part = Part(
+        header, frame_offset, _numpy(table, "pts"), _numpy(table, "time_offset_s"), gap_reason,
+        _numpy(table, "infer_s"), rows,
+    )  # fmt: skip
+    if not np.array_equal(part.loaded, status == LOADED):
+        raise ContractViolation("status and gap_reason disagree")
+    return part
+
+
+def to_parquet(table: pa.Table, facts: Mapping[str, str]) -> memoryview:
+    """Parquet bytes with `facts` in the metadata; the same table and facts give the same bytes.
+
+    Page checksums cover the data and a digest covers the facts; statistics, which nothing covers, are left out.
+    """
+    facts = {**facts, "schema_version": str(SCHEMA_VERSION)}
+    sink = io.BytesIO()
+    options = {"compression": "zstd", "write_page_checksum": True, "write_statistics": False, "store_schema": False}
+    with pq.ParquetWriter(sink, table.schema, **options) as writer:
+        writer.write_table(table)
+        facts = {**facts, "check": _digest(facts)}
+        writer.add_key_value_metadata({_META + name: value for name, value in facts.items()})
+    return sink.getbuffer()
+
+
+def from_parquet(path: Path) -> tuple[pa.Table, dict[str, str]]:
+    """Table and facts of a file of `to_parquet`.
+
+    Raises:
+        ResultsError: code `results.unreadable`, damaged; code `results.schema_version`, of a later release.
+        OSError: the disk failed, or no such file.
+    """
+    try:
+        with path.open("rb") as file:
+            reader = pq.ParquetFile(file, page_checksum_verification=True)
+            table, metadata = reader.read(use_threads=False), reader.metadata.metadata or {}
+    except (pa.ArrowException, OSError) as error:
+        # Arrow reports damage as OSError without an errno; with one it is the disk or the file system.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise _unreadable(path, (str(error) or type(error).__name__).splitlines()[0]) from error
+    facts = {
+        k.decode("utf-8", "replace").removeprefix(_META): v.decode("utf-8", "replace") for k, v in metadata.items()
+    }
+    check, version = facts.pop("check", ""), facts.get("schema_version", "")
+    if check != _digest(facts) or not version.isdigit():
+        raise _unreadable(path, "no whole Framehouse header")
+    refuse_later(int(version), path.name)
+    return table, facts
+
+
+def refuse_later(version: int, what: str) -> None:
+    """Stop at a file of a later release.
+
+    Raises:
+        ResultsError: code `results.schema_version`.
+    """
+    if version > SCHEMA_VERSION:
+        raise ResultsError(
+            f"{what} has schema version {version}, this release reads up to {SCHEMA_VERSION}",
+            code=LATER_SCHEMA,
+            hint="update Framehouse",
+        )
+
+
+def _digest(facts: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _unreadable(path: Path, reason: str) -> ResultsError:
+    return ResultsError(
+        f"{path.name} cannot be read: {reason}",
+        code="results.unreadable",
+        hint="remove it and retry its job",
+        path=str(path),
+    )
+
+
+def _numpy(table: pa.Table, name: str) -> NDArray[Any]:
+    values: NDArray[Any] = table.column(name).to_numpy()
+    return values
+
+
+def _arrow(type_name: str) -> pa.DataType:
+    return pa.type_for_alias(type_name)

@@ -1,0 +1,1 @@
+"""Bytes: where videos lie, and how they come here."""
