@@ -11,7 +11,6 @@ import signal
 import threading
 import time
 
-import pandas  # noqa: F401  pyarrow imports it at its first array: 2 s that no load shall wait for
 import structlog
 
 from framehouse.config import Settings, load_settings
@@ -29,6 +28,8 @@ _RETRY_S = 2.0
 
 def main() -> None:
     """Run until SIGTERM or SIGINT."""
+    import pandas  # noqa: F401, PLC0415  pyarrow imports it at its first array: 2 s that no load shall wait for
+
     configure_logging(json=True)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -36,7 +37,9 @@ def main() -> None:
     settings = load_settings()
     while not stop.is_set():
         try:
-            with Publisher(settings.store_dir, Lake(settings.lake_dir)) as publisher:
+            with Publisher(
+                settings.store_dir, Lake(settings.lake_dir), confidence=settings.jobs.confidence
+            ) as publisher:
                 drain(publisher, open_state(settings.state_url), settings, stop)
         except StoreLocked as error:
             log.warning("another process is the writer, waiting", error=error.line())

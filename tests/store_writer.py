@@ -23,20 +23,27 @@ import structlog
 import framehouse
 from framehouse.results.lake import Lake
 from framehouse.store.checksum import tables_checksum
-from framehouse.store.connection import reading
+from framehouse.store.connection import fetch, reading
 from framehouse.store.publish import LoadEntry, Publisher, read_seq
 
 _PACKAGE = str(Path(framehouse.__file__).parent)
 
 
 def log_entry(lake: Lake, seq: int) -> LoadEntry:
-    """An endless log over everything in the lake: after one round each further entry loads something again."""
+    """A log over everything in the lake, each thing once; after that it starts again."""
     jobs, keys = lake.job_ids(), lake.part_keys()
     at = (seq - 1) % (len(jobs) + len(keys))
     return LoadEntry(seq, "job", job_id=jobs[at]) if at < len(jobs) else LoadEntry(seq, "parts", *keys[at - len(jobs)])
 
 
-def publish_up_to(store: Path, lake: Lake, last: int, step: int = 2) -> int:
+def held_after(lake: Lake, seq: int, frames_per_part: int) -> tuple[int, int]:
+    """(jobs, inferences) that a snapshot of this number must hold, in a lake with one part per video."""
+    entries = {log_entry(lake, n).key for n in range(1, seq + 1)}
+    n_jobs = sum(key[0] == "job" for key in entries)
+    return n_jobs, (len(entries) - n_jobs) * frames_per_part
+
+
+def publish_up_to(store: Path, lake: Lake, last: int, step: int = 8) -> int:
     """Publish the log up to `last`, `step` entries at a time; returns the number that was reached."""
     with Publisher(store, lake) as publisher:
         while publisher.published_seq < last:
@@ -47,7 +54,8 @@ def publish_up_to(store: Path, lake: Lake, last: int, step: int = 2) -> int:
 
 def facts(store: Path) -> dict[str, Any]:
     with reading(store) as connection:
-        return {"seq": read_seq(connection), "tables": tables_checksum(connection)}
+        held = fetch(connection, "SELECT (SELECT count(*) FROM jobs), (SELECT count(*) FROM inferences)")
+        return {"seq": read_seq(connection), "held": list(held[0]), "tables": tables_checksum(connection)}
 
 
 def in_child(work: Callable[[], Any]) -> Any:

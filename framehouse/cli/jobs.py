@@ -73,6 +73,7 @@ def cancel(job_ids: list[str] = typer.Argument(..., metavar="JOB_ID...")) -> Non
 
 
 def _state() -> State:
+    from framehouse.cli.output import begin
     from framehouse.jobs.submit import connect
 
-    return connect()
+    return connect(begin())

@@ -25,13 +25,12 @@ def run(
 
     Example: framehouse run videos/ --model detector --fps 2
     """
-    from framehouse.config import load_settings
+    from framehouse.cli.output import begin
     from framehouse.jobs.submit import connect, submit_job, wait_for_jobs
     from framehouse.state import JobRequest
-    from framehouse.storage.registry import expand_sources
 
-    settings = load_settings()
-    uris = expand_sources(sources)
+    settings = begin()
+    uris, n_refused = _expanded(sources)
     threshold = settings.jobs.confidence if confidence is None else confidence
     requests = [JobRequest(uri, tuple(models), fps, threshold) for uri in uris]
     _require_engine(settings)
@@ -43,8 +42,30 @@ def run(
     with _Bar(quiet=as_json) as bar:
         finished = wait_for_jobs(state, job_ids, on_progress=bar.show)
     _report(finished, as_json)
-    if any(job.status != "done" for job in finished):
+    if n_refused or any(job.status != "done" for job in finished):
         raise typer.Exit(1)
+
+
+def _expanded(sources: list[str]) -> tuple[list[str], int]:
+    """The videos that the arguments name, each once; a folder without one is said, and the others go on.
+
+    Raises:
+        FramehouseError: of the only argument.
+    """
+    from framehouse.errors import FramehouseError
+    from framehouse.storage.registry import expand_source
+
+    uris: list[str] = []
+    n_refused = 0
+    for source in sources:
+        try:
+            uris += expand_source(source)
+        except FramehouseError as error:
+            if len(sources) == 1:
+                raise
+            n_refused += 1
+            typer.echo(error.line(), err=True)
+    return list(dict.fromkeys(uris)), n_refused
 
 
 def _require_engine(settings: Settings) -> None:

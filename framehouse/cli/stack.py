@@ -26,10 +26,11 @@ def up() -> None:
 
     Example: framehouse up
     """
-    from framehouse.config import load_settings, require_checkout
+    from framehouse.cli.output import begin
+    from framehouse.config import require_checkout
     from framehouse.inference.server_env import ensure_server_env
 
-    settings = load_settings()
+    settings = begin()
     root = require_checkout("`framehouse up`")
     if (facts := running_stack(settings)) is not None:
         typer.echo(f"the stack is {facts['state']} already (supervisor {facts['pid']})", err=True)
@@ -45,9 +46,9 @@ def down() -> None:
 
     Example: framehouse down
     """
-    from framehouse.config import load_settings
+    from framehouse.cli.output import begin
 
-    settings = load_settings()
+    settings = begin()
     facts = running_stack(settings)
     if facts is None:
         typer.echo("no stack is running", err=True)
@@ -66,9 +67,9 @@ def status(as_json: bool = typer.Option(False, "--json", help="machine-readable"
 
     Example: framehouse status --json
     """
-    from framehouse.config import load_settings
+    from framehouse.cli.output import begin
 
-    settings = load_settings()
+    settings = begin()
     facts = running_stack(settings) or {"state": "stopped", "components": {}, "endpoints": {}}
     if as_json:
         typer.echo(json.dumps({**facts, "home": str(settings.home)}, indent=1))
@@ -85,10 +86,10 @@ def doctor() -> None:
     Example: framehouse doctor
     """
     from framehouse.cli.checks import run_checks
-    from framehouse.config import load_settings
+    from framehouse.cli.output import begin
 
     wrong = 0
-    for check in run_checks(load_settings()):
+    for check in run_checks(begin()):
         typer.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.found}")
         if not check.ok:
             wrong += 1

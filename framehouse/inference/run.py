@@ -102,7 +102,7 @@ def infer_chunk(task: ChunkTask, beat: Callable[[], None] = lambda: None) -> Chu
     tried again. Safe to repeat, also after a kill and while another worker does the same.
 
     Args:
-        beat: called whenever a frame came out of the decoder or an answer from the server.
+        beat: called for every packet that is read and every answer of the server.
 
     Raises:
         FramehouseError: retryable ones of the server, after what was finished has been written; any of the file, the
@@ -185,12 +185,11 @@ class _Flow:
         task, wanted = self._task, np.unique(np.concatenate([ledger.owed for ledger in owing]))
         sizes = sorted({ledger.spec.input_size for ledger in owing})
         batch_size = max(ledger.spec.max_batch for ledger in owing)
-        items = decode(Path(task.path), task.stream, task.chunk, wanted, sizes, batch_size=batch_size)
+        items = decode(Path(task.path), task.stream, task.chunk, wanted, sizes, batch_size=batch_size, beat=self._beat)
         while True:
             began_s = time.perf_counter()
             item = next(items, None)
             self.decode_s += time.perf_counter() - began_s
-            self._beat()
             if item is None:
                 return
             self.n_decoded += 0 if isinstance(item, FrameGap) else item.frame_offset.size

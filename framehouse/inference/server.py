@@ -65,7 +65,11 @@ _LARGEST_LOG_BYTES = 16 * 1024**2
 _PYTHON_MODEL_BYTES = 4 * 1024**2
 """Shared memory that each python model instance starts with; it grows as it needs."""
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
-_FAILURE = re.compile(r"failed to load '(?P<model>[^']+)'.*?: (?P<reason>.+)")
+_FAILURE = re.compile(
+    r"(?:failed to load(?: model)?|Poll failed for model directory) '(?P<model>[^']+)'.*?: (?P<reason>.+?)(?:\\n|\"?$)",
+    re.MULTILINE,
+)
+_COMPLAINT = re.compile(r"^E.*\] \"(?!Cuda)(?P<text>.+?)(?:\\n|\"?$)", re.MULTILINE)
 _TAKEN = re.compile(r"failed to start (?P<service>\w+) service: .*'(?P<address>[^']+)' already in use")
 _serial = itertools.count()
 
@@ -319,17 +323,14 @@ class TritonServer:
             file.seek(self._log_start)
             return file.read().decode(errors="replace")
 
-    def _log_lines(self) -> list[str]:
-        return [line for line in self._log_text().splitlines() if line.strip()]
-
     def _last_line(self) -> str:
-        lines = self._log_lines()
-        return lines[-1].strip() if lines else "nothing in its log"
+        lines = [line.strip() for line in self._log_text().splitlines() if line.strip()]
+        return lines[-1] if lines else "nothing in its log"
 
     def death_cause(self) -> ConfigError:
         """Why the last run ended while it was starting, by its log: `triton.model`, `triton.port` or `triton.start`."""
-        text, lines = self._log_text(), self._log_lines()
-        failure, taken = _FAILURE.search(text), _TAKEN.search(text)
+        text = self._log_text()
+        failure, taken, complaint = _FAILURE.search(text), _TAKEN.search(text), _COMPLAINT.search(text)
         if failure is not None:
             return ConfigError(
                 f"Triton cannot load the model {failure['model']}: {failure['reason']}",
@@ -339,9 +340,9 @@ class TritonServer:
             )
         if taken is not None:
             return ConfigError(f"{taken['address']} is taken ({taken['service']})", code="triton.port")
-        said = [line for line in lines if line.startswith("E")] or lines[-1:] or ["nothing in its log"]
+        said = complaint["text"] if complaint is not None else self._last_line()
         return ConfigError(
-            f"Triton ended while it was starting: {said[-1]}", code="triton.start", hint=f"log: {self.log_path}"
+            f"Triton ended while it was starting: {said}", code="triton.start", hint=f"log: {self.log_path}"
         )
 
     def is_ready(self) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import duckdb
 
-from framehouse.store.connection import fetch
+from framehouse.store.connection import fetch, reading
 
 _ROWS = {
     "videos": "SELECT * EXCLUDE (uri, first_seen_at) FROM videos",
@@ -20,9 +22,15 @@ def tables_checksum(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     """Table -> hex sha256. Rows are compared exactly: floats by their shortest exact text, doubled rows count.
 
     Args:
-        connection: an open database or snapshot, `connection.reading` for one.
+        connection: an open database; see `snapshot_checksum` for the published one.
     """
     return {table: _checksum(connection, rows) for table, rows in _ROWS.items()}
+
+
+def snapshot_checksum(store_dir: Path) -> dict[str, str]:
+    """The same, of the published snapshot. Raises as `connection.reading`."""
+    with reading(store_dir) as connection:
+        return tables_checksum(connection)
 
 
 def _checksum(connection: duckdb.DuckDBPyConnection, rows: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import glob
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -152,8 +152,8 @@ def pick(lake: Lake, video_id: str, model_digest: str) -> Picked:
             aside.append(SetAside(str(path), error.code, error.message))
         except ResultsError as error:  # of a later release: it stays where it is
             aside.append(_report(error, path))
-        else:
-            parts.append((str(path), part))
+        else:  # the rows stay on disk: a long video has millions
+            parts.append((str(path), replace(part, rows=KINDS[part.header.kind].empty())))
     paths: dict[str, list[str]] = {}
     for path_text, part in parts:
         paths.setdefault(part.header.kind, []).append(path_text)

@@ -45,6 +45,9 @@ DEMUXERS = {
 # Formats whose packets carry no presentation time: the index comes from one decode in output order.
 WITHOUT_PTS = frozenset({"avi", "h264", "hevc", "mpegvideo", "m4v"})
 
+# Of these, the ones whose packets' dts is their number in the file, also after a seek.
+MARKED_BY_DTS = frozenset({"avi"})
+
 _HEAD_BYTES = 64 * 1024
 _MOST_PACKETS = 100_000_000  # more than a month at 30 a second
 _MP4_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"moof", b"styp", b"sidx", b"free", b"skip", b"wide", b"pnot"})

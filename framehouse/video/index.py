@@ -55,8 +55,8 @@ class VideoIndex:
         is_key: bool [N], frames at which a decoder may start.
         damage: one line per finding; empty for a sound file.
         recorded_at: ISO 8601 in UTC, from the container, if it says so.
-        packet: int64 [N], place of each frame's packet among the stream's packets as stored (decode order); -1 or
-            empty where frames cannot be told by their packet and have to be counted.
+        packet: int64 [N], a mark of each frame's packet that rises with its place in the file (decode order): the place
+            itself, in an AVI its dts. All -1 where frames cannot be told by their packets and have to be counted.
     """
 
     stream: StreamFacts

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from framehouse.errors import NoVideoStream, UnreadableVideo
 from framehouse.video import keys
 from framehouse.video.container import (
+    MARKED_BY_DTS,
     WITHOUT_PTS,
     bytes_missing,
     opened,
@@ -133,8 +134,8 @@ def _facts(demuxed: _Demuxed, frames: _Frames, turn_deg: int) -> StreamFacts:
 
 def _demux(path: Path, container: str, max_pixels: int) -> _Demuxed:
     n_missing = bytes_missing(path, container)
-    is_cut_mp4 = n_missing > 0 and container in ("mp4", "mov")
-    with opened(path, container, max_pixels=max_pixels, n_padding=min(n_missing, _MOST_PADDING_BYTES) if is_cut_mp4 else 0) as source:
+    n_padding = min(n_missing, _MOST_PADDING_BYTES) if container in ("mp4", "mov") else 0
+    with opened(path, container, max_pixels=max_pixels, n_padding=n_padding) as source:
         stream = video_stream(source, path)
         _check_pixels(stream, path, max_pixels)
         scan = _Scan(stream, path.stat().st_size)
@@ -379,6 +380,8 @@ def _frames_by_decode(path: Path, demuxed: _Demuxed, max_pixels: int) -> _Frames
     n_lost = int(demuxed.is_frame.sum()) - len(places)
     findings = (f"{n_lost} of {int(demuxed.is_frame.sum())} packets gave no picture",) if n_lost > 0 else ()
     told_apart = len(np.unique(places)) == len(places) and places.min() >= 0
+    if demuxed.container in MARKED_BY_DTS:
+        told_apart = told_apart and bool(np.all(np.diff(demuxed.dts) > 0)) and int(demuxed.dts[0]) >= 0
     if not told_apart:
         places = np.full(len(places), -1, np.int64)
     is_key = _cutting_keys(demuxed.is_key[places], places) if told_apart else np.zeros(len(places), np.bool_)
@@ -387,5 +390,6 @@ def _frames_by_decode(path: Path, demuxed: _Demuxed, max_pixels: int) -> _Frames
     has_pts = told_apart and demuxed.container not in WITHOUT_PTS and int(pts[0]) != _NO_PTS
     if has_pts and bool(np.all(pts[1:] > pts[:-1])) and not _clock_was_set_back(demuxed.container, pts):
         return _Frames(pts, is_key, places, "exact", demuxed.time_base, findings)
+    marks = demuxed.dts[places] if told_apart and demuxed.container in MARKED_BY_DTS else places
     pts = np.arange(len(places), dtype=np.int64)
-    return _Frames(pts, is_key, places, "nominal", 1 / demuxed.nominal_rate, findings)
+    return _Frames(pts, is_key, marks, "nominal", 1 / demuxed.nominal_rate, findings)

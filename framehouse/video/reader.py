@@ -1,14 +1,14 @@
 """Packets from a given key frame on, each with the label by which its picture is known.
 
-With exact timing the label is the packet's pts. With nominal timing it is the packet's place in the file (counted from
-the start, so the file is read from its start), which is written into the packet as its pts; the decoder hands it on.
-Where pictures cannot be told apart by their packets, packets have no label and the pictures are numbered as they come.
-Either way a picture's label is its `pts`.
+With exact timing the label is the packet's pts. With nominal timing it is a mark that is written into the packet as its
+pts and that the decoder hands on: in an AVI its dts, which is its number in the file; elsewhere its place, counted from
+the start, so that the file is read from its start. Where pictures cannot be told apart by their packets, packets have
+no label and the pictures are numbered as they come. Either way a picture's label is its `pts`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -21,13 +21,19 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from framehouse.video import keys
-from framehouse.video.container import opened, packets, prepare, video_stream
+from framehouse.video.container import MARKED_BY_DTS, opened, packets, prepare, video_stream
 from framehouse.video.index import StreamFacts
 
 SkipFrame = Literal["DEFAULT", "NONREF"]
 Labelled: TypeAlias = "tuple[int | None, Packet[VideoStream]]"
 
+Beat = Callable[[], None]
+
 _SEEK_BACK_S = (0, 3, 30)  # how far before a key frame to look for it, before reading from the start of the file
+
+
+def _silent() -> None:
+    pass
 
 
 class Reader:
@@ -38,12 +44,14 @@ class Reader:
         facts: of its stream.
         numbered: with nominal timing, number the pictures instead of labelling the packets.
         strict: make the decoder raise at every error it sees instead of concealing it.
+        beat: called for every packet read, as a sign of life.
     """
 
-    def __init__(self, path: Path, facts: StreamFacts, *, numbered: bool, strict: bool) -> None:
-        self._path, self._facts, self._strict = path, facts, strict
+    def __init__(self, path: Path, facts: StreamFacts, *, numbered: bool, strict: bool, beat: Beat = _silent) -> None:
+        self._path, self._facts, self._strict, self._beat = path, facts, strict, beat
         self._numbered = numbered and facts.timing == "nominal"
-        self._by_place = facts.timing == "nominal"
+        self._by_dts = facts.timing == "nominal" and facts.container in MARKED_BY_DTS
+        self._by_place = facts.timing == "nominal" and not self._by_dts
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -83,6 +91,7 @@ class Reader:
 
     def _next(self) -> Labelled | None:
         self._at_start = False
+        self._beat()
         if self._held is not None:
             held, self._held = self._held, None
             return held
@@ -92,6 +101,8 @@ class Reader:
         if self._by_place:
             packet.pts = self._place
             self._place += 1
+        elif self._by_dts:
+            packet.pts = packet.dts
         return None if self._numbered else packet.pts, packet
 
     def go_to(self, start: int | None) -> bool:
@@ -101,11 +112,12 @@ class Reader:
             if not self._at_start:
                 self._reopen()
             return True
-        if not self._at_start and self._read_up_to(start):
+        if (self._by_place or not self._at_start) and self._read_up_to(start):
             return True
         if not self._by_place:
             for back_s in _SEEK_BACK_S:
-                if self._seek(start - int(back_s / self._facts.time_base)) and self._read_up_to(start):
+                ticks = int(back_s / self._facts.time_base)
+                if self._seek(start - ticks) and self._read_up_to(start):
                     return True
         self._reopen()
         return self._read_up_to(start)

@@ -218,6 +218,22 @@ def _chunk(index: VideoIndex, first: int, end: int, end_pts: int) -> FrameChunk:
     )
 
 
+def gap_intervals(plan: FramePlan, gaps: NDArray[np.int64], index: VideoIndex) -> list[tuple[float, float]]:
+    """Where planned frames are missing: (first, end) in seconds after the first pts.
+
+    Args:
+        plan: the frames asked for.
+        gaps: frame_offsets of the plan that gave nothing, int64, strictly increasing.
+        index: the video's frames.
+
+    Neighbours in the plan make one interval; it ends at the next planned frame, or with the video.
+    """
+    at = np.flatnonzero(np.isin(plan.frame_offset, gaps))
+    ends_s = np.append((plan.pts - index.pts[0]) * float(index.stream.time_base), index.duration_s)
+    parts = np.split(at, np.flatnonzero(np.diff(at) > 1) + 1) if len(at) else []
+    return [(float(ends_s[part[0]]), float(ends_s[part[-1] + 1])) for part in parts]
+
+
 def frames_of_chunk(plan: FramePlan, chunk: FrameChunk) -> NDArray[np.int64]:
     """The planned frame_offsets inside a chunk: int64, increasing; may be empty."""
     ends = np.searchsorted(plan.frame_offset, [chunk.first_frame, chunk.first_frame + chunk.n_frames])

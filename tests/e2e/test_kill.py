@@ -28,14 +28,11 @@ PATIENCE_S = 600.0
 
 
 def processes(pattern: Callable[[psutil.Process], bool], root: int) -> list[int]:
-    found = []
-    for child in psutil.Process(root).children(recursive=True):
-        try:
-            if pattern(child):
-                found.append(child.pid)
-        except psutil.NoSuchProcess:
-            continue
-    return found
+    """Descendants of a process; none when it has just died."""
+    try:
+        return [child.pid for child in psutil.Process(root).children(recursive=True) if pattern(child)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 class Killer:
@@ -59,7 +56,10 @@ class Killer:
         if not victims:
             return False
         pid = self.rng.choice(victims)
-        os.kill(pid, signal.SIGKILL)
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
         self.log.append(f"{kind} {pid}")
         return True
 

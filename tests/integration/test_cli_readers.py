@@ -33,7 +33,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cli(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Cli]:
     """Run a command in this process: (exit code, stdout, stderr)."""
     monkeypatch.setenv("FRAMEHOUSE_HOME", str(home))
-    monkeypatch.delenv("FRAMEHOUSE_DEBUG", raising=False)
+    monkeypatch.setenv("FRAMEHOUSE_DEBUG", "")  # --debug sets it: this puts it back
 
     def run(*arguments: str) -> tuple[int, str, str]:
         load_settings.cache_clear()

@@ -91,9 +91,10 @@ def home(tmp_path: Path) -> Path:
 @pytest.fixture
 def cli(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
     monkeypatch.setenv("FRAMEHOUSE_HOME", str(home))
-    load_settings.cache_clear()
+    monkeypatch.setenv("FRAMEHOUSE_DEBUG", "")
 
     def run(*arguments: object) -> tuple[int, str]:
+        load_settings.cache_clear()
         monkeypatch.setattr(sys, "argv", ["framehouse", *map(str, arguments)])
         capsys.readouterr()  # what making the store said
         code = 0
@@ -102,6 +103,7 @@ def cli(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
         except SystemExit as end:
             code = int(end.code or 0)
         finally:
+            load_settings.cache_clear()
             structlog.reset_defaults()
         captured = capsys.readouterr()
         assert captured.out == ""

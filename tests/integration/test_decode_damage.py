@@ -9,8 +9,9 @@ import pytest
 
 import media
 from framehouse.errors import MediaError
-from framehouse.video.decode import DAMAGED, DAMAGED_REFERENCE, MISSING, FrameGap, decode
+from framehouse.video.decode import FrameGap, decode
 from framehouse.video.probe import probe
+from framehouse.video.salvage import DAMAGED, DAMAGED_REFERENCE, MISSING
 from framehouse.video.sampling import chunks
 
 
@@ -66,8 +67,9 @@ def test_damage_to_a_frame_that_none_refers_to_costs_that_frame(shelf: media.She
     sound = everything(path)
     for offset in (1, 3, 33):  # the outer B frames of a pyramid
         found = everything(media.damaged_packet(path, int(index.packet[offset])))
+        del found[int(index.pts[offset])]  # itself a gap, or wrong where FFmpeg sees nothing wrong
         assert_no_wrong_picture(found, sound)
-        assert len(gaps(found)) <= 1, offset
+        assert not gaps(found), offset
 
 
 def test_frames_beyond_the_end_are_gaps(shelf: media.Shelf) -> None:

@@ -24,8 +24,8 @@ from framehouse.store.publish import LoadEntry, Publisher, read_seq
 from framehouse.store.query import run_query
 from framehouse.store.rebuild import rebuild
 from framehouse.store.snapshots import current_snapshot
-from lakes import DETECTOR, put_part, small_lake, video_name
-from store_writer import facts, publish_up_to
+from lakes import DETECTOR, put_job, put_part, small_lake, video_name
+from store_writer import facts, held_after, publish_up_to
 
 pytestmark = pytest.mark.real("duckdb")
 N_KILLS = 22
@@ -114,7 +114,7 @@ print(json.dumps([before == rows(), before[0][0]]), flush=True)
 
 @pytest.mark.parametrize("how", ["framehouse", "plain duckdb"])
 def test_another_process_keeps_its_rows_while_the_files_turn(store: Path, lake: Lake, how: str) -> None:
-    publish_up_to(store, lake, 3)
+    publish_up_to(store, lake, 3, step=2)
     held = current_snapshot(store)
     with process("hold", store) if how == "framehouse" else process("-c", _PLAIN_READER, held) as reader:
         assert line(reader) == "open"
@@ -130,7 +130,7 @@ def test_another_process_keeps_its_rows_while_the_files_turn(store: Path, lake: 
 
 
 def test_a_reader_in_the_writer_s_process_keeps_its_rows(store: Path, lake: Lake) -> None:
-    publish_up_to(store, lake, 3)
+    publish_up_to(store, lake, 3, step=2)
     held = current_snapshot(store)
     with Publisher(store, lake) as publisher:
         with reading(store) as connection:
@@ -174,22 +174,25 @@ def test_a_second_process_is_refused_until_the_first_dies(store: Path, lake: Lak
     assert caught.value.code == "store.locked"
 
 
-def test_killing_the_writer_anywhere_loses_and_doubles_nothing(store: Path, lake: Lake) -> None:
-    expected = store.with_name("undisturbed")
-    publish_up_to(expected, lake, 4)
-    whole = facts(expected)["tables"]
+def test_killing_the_writer_anywhere_loses_and_doubles_nothing(store: Path, tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "many")
+    for number in range(30):
+        put_job(lake, f"j_{number:02}", range(10), number)
+        put_part(lake, range(10), number=number)
     with process("kill_many", store, lake.root, N_KILLS, 7) as running:
         out, _ = running.communicate(timeout=300)
     got = json.loads(out)
     assert got["killed"] == N_KILLS
     sequence = [state["seq"] for state in got["seen"]]
     assert sequence == sorted(sequence)
-    assert sequence[-1] == got["last"]
-    assert [state["tables"] == whole for state in got["seen"] if state["seq"] >= 4] == [True] * sum(
-        n >= 4 for n in sequence
-    )
+    assert sequence[-1] == got["last"] > N_KILLS
+    for state in got["seen"]:
+        assert tuple(state["held"]) == held_after(lake, state["seq"], 10), state["seq"]
     assert len([name for name in got["files"] if name.startswith(("loading", ".copy"))]) == 0
     assert len([name for name in got["files"] if name.endswith(".duckdb")]) == 2
+    undisturbed = tmp_path / "undisturbed"
+    publish_up_to(undisturbed, lake, got["last"], step=100)
+    assert facts(undisturbed)["tables"] == got["seen"][-1]["tables"]
 
 
 @pytest.mark.parametrize("damaged", ["resting", "abandoned"])
@@ -210,7 +213,7 @@ def test_a_damaged_spare_file_costs_a_copy_only(store: Path, lake: Lake, damaged
 
 
 def test_a_damaged_snapshot_is_named_and_mended_by_a_rebuild(store: Path, lake: Lake) -> None:
-    publish_up_to(store, lake, 4)
+    publish_up_to(store, lake, 4, step=2)
     everything = facts(store)
     current_snapshot(store).write_bytes(b"scrap")
     with pytest.raises(StoreError) as caught:

@@ -10,7 +10,7 @@ import pytest
 
 from framehouse.errors import ConfigError
 from framehouse.inference import server_env
-from framehouse.inference.server import find_models, self_test_fault
+from framehouse.inference.server import TritonServer, find_models, self_test_fault
 from framehouse.inference.server_env import check_numpy, check_platform, ensure_server_env, site_packages
 
 GOOD_ANSWER = {
@@ -176,3 +176,42 @@ def test_models_are_found_by_their_configuration(tmp_path: Path) -> None:
         find_models([tmp_path / "one", tmp_path / "two"])
     with pytest.raises(ConfigError, match="selftest"):
         find_models([tmp_path / "two"])
+
+
+LOGS = [
+    (
+        "E1123 15:45:44.9 1 model_lifecycle.cc:642] \"failed to load 'nms' version 1: Internal: SyntaxError: (a.py)\"",
+        "triton.model",
+        "Triton cannot load the model nms: Internal: SyntaxError: (a.py)",
+    ),
+    (
+        "E1 1 m.cc:642] \"failed to load 'nms' version 1: Internal: No module named x\\n\\nAt:\\n  a.py(7)\"",
+        "triton.model",
+        "Triton cannot load the model nms: Internal: No module named x",
+    ),
+    (
+        "E1 1 m.cc:1460] \"Poll failed for model directory 'nms': failed to read text proto from a\"",
+        "triton.model",
+        "Triton cannot load the model nms: failed to read text proto from a",
+    ),
+    (
+        "E1 1 main.cc:245] \"failed to start GRPC service: Unavailable - Socket '127.0.0.1:8001' already in use \"",
+        "triton.port",
+        "127.0.0.1:8001 is taken (GRPC)",
+    ),
+    (
+        'E1 1 server.cc:241] "CudaDriverHelper has not been there."\nE1 1 m.cc:703] "Invalid argument: in ensemble"',
+        "triton.start",
+        "Triton ended while it was starting: Invalid argument: in ensemble",
+    ),
+    ("loading\nlibfoo.so: cannot open", "triton.start", "Triton ended while it was starting: libfoo.so: cannot open"),
+    ("", "triton.start", "Triton ended while it was starting: nothing in its log"),
+]
+
+
+@pytest.mark.parametrize(("text", "code", "message"), LOGS)
+def test_a_death_is_explained_in_one_line(tmp_path: Path, text: str, code: str, message: str) -> None:
+    server = TritonServer(Path("python"), [], work_dir=tmp_path)
+    server.log_path.write_text(text)
+    cause = server.death_cause()
+    assert (cause.code, cause.message) == (code, message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,7 @@ def test_sound_is_copied_and_in_step(shelf: media.Shelf, tmp_path: Path, name: s
     starts = [float(i.pts[0] * i.stream.time_base) for i in (before, after)]
     lags = [[second - start for second, _ in packets] for packets, start in zip(sound, starts, strict=True)]
     assert lags[1] == pytest.approx(lags[0], abs=0.002)
-    assert all(b.endswith(a[-16:]) for (_, a), (_, b) in zip(*sound, strict=True))
+    assert all(a.endswith(b) for (_, a), (_, b) in zip(*sound, strict=True))  # less the header that mp4 has no room for
 
 
 def test_an_odd_size_is_made_even(shelf: media.Shelf, tmp_path: Path) -> None:
@@ -102,12 +103,26 @@ def test_a_picture_of_another_size_is_refused(shelf: media.Shelf, tmp_path: Path
         encoder.write(media.picture(0, (64, 64)), 0)
 
 
-@pytest.mark.parametrize("out", ["/dev/full/out.mp4", "none/out.mp4"])
-def test_where_nothing_can_be_written(shelf: media.Shelf, tmp_path: Path, out: str) -> None:
+def test_a_folder_that_is_not_there(shelf: media.Shelf, tmp_path: Path) -> None:
     path = shelf.get("cfr.mp4")
     with (
         pytest.raises(MediaError) as caught,
-        Encoder(tmp_path / out, source=path, stream=probe(path).stream) as encoder,
+        Encoder(tmp_path / "none" / "out.mp4", source=path, stream=probe(path).stream) as encoder,
     ):
         encoder.write(media.picture(0), 0)
     assert caught.value.code == "media.not_written"
+
+
+def test_a_full_disk(shelf: media.Shelf, tmp_path: Path) -> None:
+    path, out = shelf.get("sound.mp4"), tmp_path / "out.mp4"
+    stream = probe(path).stream
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    try:
+        with pytest.raises(MediaError) as caught, Encoder(out, source=path, stream=stream) as encoder:
+            for i in range(60):
+                encoder.write(media.picture(i), i * 512)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.code == "media.not_written"
+    assert list(tmp_path.iterdir()) == []

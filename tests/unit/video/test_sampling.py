@@ -15,6 +15,7 @@ from framehouse.video.index import StreamFacts, VideoIndex
 from framehouse.video.sampling import (
     chunks,
     frames_of_chunk,
+    gap_intervals,
     nearest_frames,
     parse_infer_fps,
     plan_frames,
@@ -235,3 +236,13 @@ def test_every_planned_frame_is_in_exactly_one_chunk(pts: list[int], keys: set[i
         return
     parts = [frames_of_chunk(plan, chunk) for chunk in chunks(index, target_s=3)]
     assert np.concatenate(parts).tolist() == plan.frame_offset.tolist()
+
+
+@pytest.mark.parametrize(
+    ("gaps", "expected"),
+    [([], []), ([0], [(0.0, 0.5)]), ([5, 10], [(0.5, 1.5)]), ([0, 10], [(0.0, 0.5), (1.0, 1.5)]), ([15], [(1.5, 2.0)])],
+)
+def test_gaps_as_seconds(gaps: list[int], expected: list[tuple[float, float]]) -> None:
+    index = constant(Fraction(10), 20, MILLI)
+    found = gap_intervals(plan_frames(index, Fraction(2)), np.array(gaps, np.int64), index)
+    assert [pytest.approx(interval) for interval in expected] == found
