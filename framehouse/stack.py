@@ -348,7 +348,7 @@ class EmbeddedTriton:
         self._server = TritonServer(
             ensure_server_env(ROOT), [settings.model_repository], work_dir=settings.triton_dir, ports=free_ports()
         )
-        self._tested = False
+        self._started = self._tested = self._was_ready = False
 
     @property
     def address(self) -> str:
@@ -356,7 +356,14 @@ class EmbeddedTriton:
         return self._server.url
 
     def start(self) -> None:
-        """Start, on the ports of the last time."""
+        """Start, on the ports of the last time.
+
+        Raises:
+            ConfigError: it has never been ready and has just ended: to start it again would not help.
+        """
+        if self._started and not self._was_ready:
+            raise self._server.death_cause()
+        self._started = True
         self._tested = False
         self._server.start()
 
@@ -372,7 +379,7 @@ class EmbeddedTriton:
         """
         if not self._tested and self._server.is_ready():
             self._server.self_test()
-            self._tested = True
+            self._tested = self._was_ready = True
         return self._tested
 
     def stop(self, limit_s: float) -> None:

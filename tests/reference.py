@@ -37,8 +37,15 @@ QUERIES = {
 class Tables:
     """Rows of the result tables, sorted; floats as they are, bit for bit."""
 
-    video_ids: frozenset[str]
     rows: dict[str, list[tuple[Any, ...]]]
+
+    def of(self, video_id: str) -> Tables:
+        """The rows of one video."""
+        return Tables({name: [row for row in rows if row[0] == video_id] for name, rows in self.rows.items()})
+
+    def renamed(self, old: str, new: str) -> Tables:
+        """The same rows under another video's name."""
+        return Tables({name: [(new, *row[1:]) for row in rows if row[0] == old] for name, rows in self.rows.items()})
 
     def differences(self, other: Tables) -> dict[str, tuple[int, int, list[Any], list[Any]]]:
         """Table -> (rows here, rows there, some only here, some only there); empty when equal."""
@@ -73,9 +80,9 @@ def reference_tables(videos: Sequence[Path], infer_fps: str, triton_url: str, fo
     return read_tables(current_snapshot(folder / "store"), ids)
 
 
-def stack_tables(stack: Stack, video_ids: Sequence[str]) -> Tables:
-    """What the stack has published about some videos."""
-    return read_tables(current_snapshot(stack.home / "store"), set(video_ids))
+def stack_tables(stack: Stack, video_id: str) -> Tables:
+    """What the stack has published about a video."""
+    return read_tables(current_snapshot(stack.home / "store"), {video_id})
 
 
 def read_tables(snapshot: Path, video_ids: set[str]) -> Tables:
@@ -86,4 +93,4 @@ def read_tables(snapshot: Path, video_ids: set[str]) -> Tables:
             name: connection.execute(f"{query} WHERE video_id IN (SELECT unnest(?)) ORDER BY ALL", [chosen]).fetchall()
             for name, query in QUERIES.items()
         }
-    return Tables(frozenset(video_ids), rows)
+    return Tables(rows)

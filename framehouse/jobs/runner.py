@@ -20,6 +20,7 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -61,10 +62,7 @@ def main() -> None:
     runner = Runner(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: runner.stop())
-    with get_client(sync_client=True) as client:
-        names = register_deployments(client, root, settings.prefect.work_pool)  # imports the flows: the warming
-    log.info("runner ready", deployments=names, run_slots=settings.prefect.run_slots)
-    runner.serve()
+    runner.serve(root)
 
 
 def _run_flow_run(flow_run_id: UUID) -> int:
@@ -97,11 +95,15 @@ class Runner:
         """Leave the loop after the present round."""
         self._stopping = True
 
-    def serve(self) -> None:
-        """Reap, reconcile, take runs; a Prefect server that is away for a while only means waiting."""
+    def serve(self, root: Path) -> None:
+        """Register the deployments, then reap, reconcile, take runs; a Prefect server that is away means waiting."""
+        registered: list[str] = []
         while not self._stopping:
             try:
                 with get_client(sync_client=True) as client:
+                    if not registered:  # this imports the flows: the warming of the children to come
+                        registered = register_deployments(client, root, self._settings.prefect.work_pool)
+                        log.info("runner ready", deployments=registered, run_slots=self._settings.prefect.run_slots)
                     self._round(client)
             except _API_ERRORS as error:
                 log.warning("the Prefect server does not answer", error=type(error).__name__)

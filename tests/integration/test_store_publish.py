@@ -46,7 +46,7 @@ def store(tmp_path: Path) -> Path:
 def process(*arguments: object) -> Iterator[subprocess.Popen[str]]:
     script = [] if arguments[0] == "-c" else [str(TESTS / "store_writer.py")]
     command = [sys.executable, *script, *map(str, arguments)]
-    env = {**os.environ, "PYTHONPATH": str(TESTS)}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env) as running:
         try:
             yield running
@@ -228,13 +228,33 @@ def test_a_damaged_snapshot_is_named_and_mended_by_a_rebuild(store: Path, lake: 
 
 def test_a_spare_file_from_before_a_rebuild_is_not_taken_up(store: Path, lake: Lake) -> None:
     publish_up_to(store, lake, 4, step=1)
+    with duckdb.connect(store / "snapshot-3.duckdb") as connection:
+        connection.execute("DELETE FROM inferences")
     old = (store / "snapshot-3.duckdb").read_bytes()
     rebuild(store, lake)
     (store / "snapshot-3.duckdb").write_bytes(old)
-    inode = (store / "snapshot-3.duckdb").stat().st_ino
     publish_up_to(store, lake, 5)
-    assert current_snapshot(store).stat().st_ino != inode
     assert facts(store)["seq"] == 5
+    assert run_query(store, "SELECT count(*) FROM inferences").rows() == [(30,)]
+    assert numbers(store) == [5, 6]
+
+
+def test_the_pointer_moves_last(store: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish_up_to(store, lake, 3, step=1)
+
+    def power_cut(snapshot: Path) -> None:
+        raise KeyboardInterrupt(snapshot.name)
+
+    monkeypatch.setattr("framehouse.store.publish.point_to", power_cut)
+    with pytest.raises(KeyboardInterrupt, match=r"snapshot-4\.duckdb"):
+        publish_up_to(store, lake, 4)
+    monkeypatch.undo()
+    assert current_snapshot(store).name == "snapshot-3.duckdb"
+    assert facts(store)["seq"] == 3
+    assert (store / "snapshot-4.duckdb").exists()
+    with Publisher(store, lake) as publisher:
+        assert publisher.published_seq == 4
+    assert facts(store)["seq"] == 4
 
 
 def test_a_full_disk_is_named_and_loading_goes_on_later(store: Path, lake: Lake) -> None:
