@@ -170,13 +170,26 @@ def test_failures_say_cause_stage_and_how_to_retry(sample: Path) -> None:
     assert got == [("/gone.mp4", "source.not_found", "fetch", None, "framehouse jobs retry j_bad")]
 
 
-def test_a_failure_leaves_when_a_later_job_succeeds(tmp_path: Path) -> None:
-    lake, store = Lake(tmp_path / "lake"), tmp_path / "store"
+@pytest.mark.parametrize(
+    ("changes", "left"),
+    [
+        ({"status": "done"}, []),
+        ({"status": "failed"}, ["j_b"]),
+        ({"status": "running"}, ["j_a"]),
+        ({"status": "done", "uri": "/other.mp4"}, ["j_a"]),
+        ({"status": "done", "models": ()}, ["j_a"]),
+        ({"status": "done", "submitted_at": "2026-11-23T07:00:00+00:00"}, ["j_a"]),
+    ],
+)
+def test_a_failure_leaves_when_a_later_job_replaces_it(
+    tmp_path: Path, changes: dict[str, Any], left: list[str]
+) -> None:
+    lake, connection = Lake(tmp_path / "lake"), scratch()
     put_job(lake, "j_a", [0], status="failed", error_code="inference.timeout")
-    put_job(lake, "j_b", [0], status="done", submitted_at="2026-11-23T09:00:00+00:00")
-    with Publisher(store, lake) as publisher:
-        publisher.apply_and_publish(entries(lake))
-    assert rows(store, "FROM failed_videos") == []
+    put_job(lake, "j_b", [0], **{"submitted_at": "2026-11-23T09:00:00+00:00", **changes})
+    for job_id in lake.job_ids():
+        load_job(connection, lake, job_id)
+    assert [name for (name,) in connection.execute("SELECT job_id FROM failed_videos").fetchall()] == left
 
 
 def test_open_and_unexplained_frames_are_told_apart(tmp_path: Path) -> None:

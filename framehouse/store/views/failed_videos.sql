@@ -1,20 +1,20 @@
--- Grain: one place and set of models whose newest job failed; it leaves the view when a later job succeeds.
+-- Grain: one failed job; it leaves the view when a later job of the same place and at least its models is done or fails.
 -- Columns: uri, video_id, job_id, models, cause, message, hint, stage, second, attempt, failed_at, retry_command.
 -- Example: why did videos fail? SELECT cause, stage, count(*) FROM failed_videos GROUP BY ALL;
 CREATE OR REPLACE VIEW failed_videos AS
-WITH newest AS (
-    SELECT *
-    FROM jobs
-    QUALIFY row_number() OVER (PARTITION BY uri, list_sort(models) ORDER BY submitted_at DESC NULLS LAST, job_id DESC) = 1
-)
 SELECT
     uri, video_id, job_id, models, error_code AS cause, error_message AS message, error_hint AS hint,
     error_hop AS stage, error_second AS second, attempt, finished_at AS failed_at,
     'framehouse jobs retry ' || job_id AS retry_command
-FROM newest
-WHERE status = 'failed';
+FROM jobs f
+WHERE f.status = 'failed' AND NOT EXISTS (
+    SELECT 1
+    FROM jobs later
+    WHERE later.uri = f.uri AND later.status IN ('done', 'failed') AND list_has_all(later.models, f.models)
+        AND (coalesce(later.submitted_at, '-infinity'), later.job_id) > (coalesce(f.submitted_at, '-infinity'), f.job_id)
+);
 
-COMMENT ON VIEW failed_videos IS 'Grain: one place and set of models whose newest job failed.';
+COMMENT ON VIEW failed_videos IS 'Grain: one failed job that no later job of the same place and at least its models has replaced.';
 COMMENT ON COLUMN failed_videos.uri IS 'Where the video was asked for';
 COMMENT ON COLUMN failed_videos.video_id IS 'The video; null when it failed before its content was known';
 COMMENT ON COLUMN failed_videos.job_id IS 'The job that failed';
