@@ -36,9 +36,10 @@ def test_every_bad_file_is_named_and_the_good_one_is_done(stack: Stack, tmp_path
         str(tmp_path / "missing.mp4"): "source.not_found",
     }
     code, jobs = run_json(stack, *bad, str(good), "--fps", "all")
+    bad = {f"file://{path}": cause for path, cause in bad.items()}
     found = {str(job["uri"]): job["error"]["code"] if job["error"] else None for job in jobs}  # type: ignore[index]
     assert code == 1
-    assert found == bad | {str(good): None}
+    assert found == bad | {f"file://{good}": None}
     for job in jobs:
         if job["error"]:
             assert job["error"]["message"], job  # type: ignore[index]
