@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from framehouse.config import load_settings
 from framehouse.errors import LeaseLost
 from framehouse.jobs.outcome import conclude_early, facts_of
-from framehouse.jobs.submit import connect
+from framehouse.jobs.submit import connect, known_models
 from framehouse.results.lake import Lake
 
 log = structlog.get_logger(__name__)
@@ -28,4 +28,5 @@ def record_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -
         settings = load_settings()
         jobs = connect(settings)
         if (job := jobs.job_of_flow_run(str(flow_run.id))) is not None:
-            conclude_early(jobs, Lake(settings.lake_dir), job, "failed", facts_of(error))
+            models = known_models(job.request, settings)
+            conclude_early(jobs, Lake(settings.lake_dir), job, "failed", facts_of(error), models)

@@ -56,7 +56,7 @@ def run_chunks(
 
     Raises:
         EngineUnavailable: no scheduler, or it went away.
-        FramehouseError: whatever the work raises, as it raised it.
+        Exception: whatever the work raises, as it raised it.
     """
     suspects: list[T] = []
     with _connect(address) as client:
@@ -69,6 +69,8 @@ def run_chunks(
             for suspect in suspects:  # alone: it may only have sat beside the guilty one
                 log.warning("chunk killed its workers, trying it alone", chunk=str(suspect)[:120])
                 yield from _run(client, work, [suspect], 1, stall_s, on_wait)
+        except _WorkFailed as failed:
+            raise failed.cause from None
         except _LOST as error:
             raise EngineUnavailable("the Dask scheduler went away", hint="it is restarted; retry") from error
 
@@ -107,11 +109,26 @@ def _run(
             done = set()
         for future in done:
             task = in_flight.pop(future)
-            try:
-                yield task, future.result()
-            except KilledWorker:
-                yield task, None
+            yield task, _receipt(future)
         on_wait()
+
+
+class _WorkFailed(Exception):
+    """Carries an error of the work past the translation of those of the cluster: a full disk is no lost scheduler."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+def _receipt(future: distributed.Future[R]) -> R | None:
+    """What an ended task returned; None when its workers died. Raises what the work raised, as `_WorkFailed`."""
+    if future.status != "error":
+        return future.result()
+    cause = future.exception()  # type: ignore[no-untyped-call]
+    if isinstance(cause, KilledWorker):
+        return None
+    raise _WorkFailed(cause)
 
 
 def guarded(work: Callable[[T, Beat], R], task: T, stall_s: float) -> R:

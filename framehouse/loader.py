@@ -10,13 +10,17 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from pathlib import Path
 
 import structlog
 
 from framehouse.config import Settings, load_settings
 from framehouse.errors import StoreError, StoreLocked
+from framehouse.readiness import say_ready
+from framehouse.results.files import sweep_temporary
 from framehouse.results.lake import Lake
 from framehouse.state import State, open_state
+from framehouse.store.load import SetAside
 from framehouse.store.publish import LoadEntry, Publisher
 from framehouse.telemetry import configure_logging
 
@@ -35,12 +39,15 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
     settings = load_settings()
+    lake = Lake(settings.lake_dir)
+    if n_swept := sweep_temporary(lake.root):
+        log.info("leftovers of interrupted writes removed", n_files=n_swept)
     while not stop.is_set():
         try:
-            with Publisher(
-                settings.store_dir, Lake(settings.lake_dir), confidence=settings.jobs.confidence
-            ) as publisher:
-                drain(publisher, open_state(settings.state_url), settings, stop)
+            with Publisher(settings.store_dir, lake, confidence=settings.jobs.confidence) as publisher:
+                state = open_state(settings.state_url)
+                say_ready("loader")
+                drain(publisher, state, settings, stop)
         except StoreLocked as error:
             log.warning("another process is the writer, waiting", error=error.line())
             stop.wait(_RETRY_S)
@@ -65,11 +72,27 @@ def _drain_once(publisher: Publisher, state: State) -> bool:
         return False
     started = time.monotonic()
     entries = [LoadEntry(row.seq, row.kind, row.video_id, row.model_digest, row.job_id) for row in rows]
-    seq = publisher.apply_and_publish(entries)
-    finished = state.settle_published(seq)
+    published = publisher.publish(entries)
+    finished = state.settle_published(publisher.published_seq)
     state.forget_loads(publisher.min_applied_seq)
-    log.info("published", seq=seq, n_loads=len(rows), n_jobs=len(finished), elapsed_s=time.monotonic() - started)
+    log.info(
+        "published", seq=publisher.published_seq, n_loads=len(rows), n_jobs=len(finished),
+        elapsed_s=round(time.monotonic() - started, 3),
+    )  # fmt: skip
+    for item in published.set_aside if published else ():
+        if Path(f"{item.path}.bad").exists():  # other files that were not loaded stay where they are
+            _tell_set_aside(state, item)
     return True
+
+
+def _tell_set_aside(state: State, item: SetAside) -> None:
+    """A part is out of the lake: say whose frames are owed again, and how they come back."""
+    video_id = Path(item.path).parent.parent.name
+    jobs = [job.job_id for job in state.list_jobs(video_ids=[video_id])]
+    log.error(
+        "part set aside, its frames are owed again", video_id=video_id, path=item.path, code=item.code,
+        cause=item.message, hint=f"framehouse jobs retry {' '.join(jobs)}" if jobs else "run the video again",
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

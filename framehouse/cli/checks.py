@@ -28,6 +28,7 @@ def run_checks(settings: Settings) -> Iterator[Check]:
     yield _asked("repository", lambda: str(require_checkout("the local stack")))
     yield _asked("home", lambda: _writable(settings))
     yield _disk(settings)
+    yield _parts(settings)
     if settings.triton.url:
         yield Check("triton", True, f"remote: {settings.triton.url}")
     else:
@@ -58,6 +59,21 @@ def _disk(settings: Settings) -> Check:
     free = shutil.disk_usage(settings.home if settings.home.exists() else ROOT).free
     return Check(
         "disk", free > _LOW_DISK_BYTES, f"{free / 1e9:.1f} GB free", "free some space, or move FRAMEHOUSE_HOME"
+    )
+
+
+def _parts(settings: Settings) -> Check:
+    """A part that was set aside leaves frames owed that nobody infers again by himself."""
+    aside = sorted((settings.lake_dir / "parts").glob("*/*/*.parquet.bad"))
+    bad = [path for path in aside if not path.with_suffix("").exists()]
+    if not bad:
+        return Check("parts", True, "none set aside" if not aside else f"{len(aside)} set aside and inferred again")
+    videos = sorted({path.parent.parent.name for path in bad})
+    return Check(
+        "parts",
+        False,
+        f"{len(bad)} damaged, set aside, of {', '.join(videos[:3])}{' …' if len(videos) > 3 else ''}",
+        f"framehouse jobs retry the jobs of these videos, then remove the file {bad[0]}",
     )
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -30,15 +31,15 @@ def up() -> None:
     from framehouse.config import require_checkout
     from framehouse.inference.server_env import ensure_server_env
 
-    settings = begin()
+    settings, started = begin(), None
     root = require_checkout("`framehouse up`")
     if (facts := running_stack(settings)) is not None:
         typer.echo(f"the stack is {facts['state']} already (supervisor {facts['pid']})", err=True)
     else:
         if not settings.triton.url:
             ensure_server_env(root)
-        _launch(settings)
-    _show(_wait_until_ready(settings))
+        started = _launch(settings)
+    _show(_wait_until_ready(settings, started))
 
 
 def down() -> None:
@@ -108,13 +109,13 @@ def running_stack(settings: Settings) -> dict[str, Any] | None:
     return facts
 
 
-def _launch(settings: Settings) -> None:
+def _launch(settings: Settings) -> subprocess.Popen[bytes]:
     from framehouse.config import stack_file
 
     stack_file(settings).unlink(missing_ok=True)
     settings.log_dir.mkdir(parents=True, exist_ok=True)
     with (settings.log_dir / "stack.log").open("ab") as output:
-        subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", "framehouse.stack"],
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -123,7 +124,7 @@ def _launch(settings: Settings) -> None:
         )
 
 
-def _wait_until_ready(settings: Settings) -> dict[str, Any]:
+def _wait_until_ready(settings: Settings, supervisor: subprocess.Popen[bytes] | None) -> dict[str, Any]:
     from framehouse.config import read_stack_file
     from framehouse.errors import EngineUnavailable
 
@@ -139,11 +140,20 @@ def _wait_until_ready(settings: Settings) -> dict[str, Any]:
             return facts
         if facts.get("state") == "failed":
             raise EngineUnavailable(facts["error"], code="job.stack_failed", hint=f"logs: {settings.log_dir}")
+        if not facts and supervisor is not None and supervisor.poll():
+            raise EngineUnavailable(
+                _last_line(settings.log_dir / "stack.log"), code="job.stack_failed", hint=f"logs: {settings.log_dir}"
+            )
         if time.monotonic() - started > _UP_LIMIT_S or (not facts and time.monotonic() - started > 30):
             raise EngineUnavailable(
                 "the stack did not start", code="job.stack_failed", hint=f"logs: {settings.log_dir}"
             )
         time.sleep(0.2)
+
+
+def _last_line(log_path: Path) -> str:
+    lines = log_path.read_text(errors="replace").split("\n")
+    return next((line for line in reversed(lines) if line.strip()), "the supervisor ended without a word")
 
 
 def _show(facts: dict[str, Any]) -> None:

@@ -106,11 +106,15 @@ def infer_chunk(task: ChunkTask, beat: Callable[[], None] = lambda: None) -> Chu
 
     Raises:
         FramehouseError: retryable ones of the server, after what was finished has been written; any of the file, the
-            disk or the configuration.
+            disk or the configuration. Its fact `second` is where the chunk begins, unless it knows better.
     """
     began_s = time.perf_counter()
     flow = _Flow(task, [_Ledger.open(task, spec) for spec in task.models], beat)
-    flow.run()
+    try:
+        flow.run()
+    except FramehouseError as error:
+        error.facts.setdefault("second", float((task.chunk.start_pts - task.first_pts) * task.stream.time_base))
+        raise
     wall_s = time.perf_counter() - began_s
     log.info(
         "chunk inferred", video_id=task.video_id, chunk_id=task.chunk.chunk_id, n_planned=task.planned.size,

@@ -48,14 +48,16 @@ class Attempt:
 def hold_job(state: State, job_id: str, owner: str, settings: Settings, endpoints: Endpoints) -> Iterator[Attempt]:
     """Take the job's lease, renew it in the background, and give it back when the run has concluded.
 
-    After an error the lease is left to expire: the failure is recorded by the flow's hook, and until then nobody else
-    shall take the job up.
+    After an error that is not yet concluded the lease is left to expire: the failure is recorded by the flow's hook, and
+    until then nobody else shall take the job up.
 
     Raises:
+        JobNotFound: no such job.
         JobError: the job is over already.
         LeaseLost: another run holds it.
     """
     ttl_s = settings.state.lease_s
+    state.job(job_id)  # an unknown name leaves no lease behind
     lease = state.acquire(f"job/{job_id}", owner, ttl_s)
     if lease is None:
         raise LeaseLost(f"another run works on {job_id}", job_id=job_id)
@@ -64,8 +66,13 @@ def hold_job(state: State, job_id: str, owner: str, settings: Settings, endpoint
         state.release(lease)
         raise JobError(f"job {job_id} is {job.status} already", code="job.is_over", job_id=job_id)
     job = state.begin_attempt(lease, job_id)
-    with _renewed(state, lease, ttl_s):
-        yield Attempt(job, lease, state, Lake(settings.lake_dir), settings, endpoints)
+    try:
+        with _renewed(state, lease, ttl_s):
+            yield Attempt(job, lease, state, Lake(settings.lake_dir), settings, endpoints)
+    except BaseException:
+        if state.job(job_id).outcome is not None:  # concluded already, as a failure: a retry need not wait
+            state.release(lease)
+        raise
     state.release(lease)
 
 

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from framehouse.errors import FramehouseError, InferenceError
+import numpy as np
+import structlog
+
+from framehouse.errors import FramehouseError, InferenceError, ResultsError
 from framehouse.inference.run import ChunkReceipt, ModelTally
 from framehouse.inference.specs import ModelSpec
 from framehouse.jobs.attempt import Attempt
 from framehouse.jobs.plans import PlanRef
+from framehouse.results.indexes import read_index
 from framehouse.results.lake import Lake, ModelUse, RunRecord
+from framehouse.results.parts import settled
 from framehouse.state import Job, State
 from framehouse.state.records import JobStatus
 from framehouse.telemetry import redact_uri
+from framehouse.video.sampling import FramePlan, gap_intervals
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -66,10 +74,11 @@ def conclude_run(attempt: Attempt, ref: PlanRef, totals: Totals) -> None:
         InferenceError: `inference.too_many_gaps`, the failure budget is spent; what was loaded stays and is loaded.
         LeaseLost: another run holds the job now.
     """
+    attempt.state.require(attempt.lease)  # before the record: it may be another run's by now
     uses = totals.uses()
-    error = _over_budget(uses, attempt.settings.jobs.max_gap_share)
+    error = over_budget(attempt.lake, ref.job_id, uses, attempt.settings.jobs.max_gap_share)
     outcome: JobStatus = "failed" if error else "done"
-    record = _record(attempt.job, outcome, attempt.lake, error, hop="infer")
+    record = _record(attempt.job, outcome, error, hop="infer")
     attempt.lake.write_run(
         replace(record, video_id=ref.video_id, models=uses, decode_s=totals.decode_s, n_bytes=ref.n_bytes)
     )
@@ -84,32 +93,83 @@ def conclude_run(attempt: Attempt, ref: PlanRef, totals: Totals) -> None:
         raise error
 
 
-def conclude_early(state: State, lake: Lake, job: Job, outcome: JobStatus, error: FramehouseError | None) -> None:
-    """End a job without its run: failed, or cancelled. Parts that it wrote are loaded, so nothing done is lost."""
+def conclude_early(
+    state: State,
+    lake: Lake,
+    job: Job,
+    outcome: JobStatus,
+    error: FramehouseError | None,
+    models: Sequence[ModelSpec] = (),
+) -> None:
+    """End a job without its run: failed, or cancelled. Parts that it wrote are loaded, so nothing done is lost.
+
+    Args:
+        models: those of its request that are known; the record says what of the plan the parts hold of each.
+    """
     if state.job(job.job_id).outcome is not None:
         return
-    record = _record(job, outcome, lake, error, hop=job.hop)
+    record = replace(_record(job, outcome, error, hop=job.hop), models=uses_so_far(lake, job.job_id, models))
     lake.write_run(record)
     loads = _pairs_with_parts(lake, record)
     state.conclude(job.job_id, outcome, loads, error=_columns(error))
     state.break_lease(f"job/{job.job_id}")
 
 
-def _over_budget(uses: Iterable[ModelUse], max_gap_share: float) -> InferenceError | None:
+def uses_so_far(lake: Lake, job_id: str, models: Sequence[ModelSpec]) -> tuple[ModelUse, ...]:
+    """What the lake's parts hold of a job's plan, for each model; zeros for a job that ended before its plan."""
+    uses = [ModelUse(spec.model_id, spec.digest, spec.kind) for spec in models]
+    try:
+        stored = lake.read_plan(job_id)
+        if stored is None:
+            return tuple(uses)
+        video_id, plan = stored
+        return tuple(_counted(lake, video_id, plan, use) for use in uses)
+    except ResultsError as error:  # that the job ended is to be told all the same
+        log.warning("what the job holds cannot be counted", job_id=job_id, code=error.code, cause=error.message)
+        return tuple(uses)
+
+
+def _counted(lake: Lake, video_id: str, plan: FramePlan, use: ModelUse) -> ModelUse:
+    loaded, gaps = settled(lake.parts_dir(video_id, use.model_digest))
+    n_loaded, n_gaps = (int(np.isin(plan.frame_offset, held).sum()) for held in (loaded, gaps))
+    return replace(use, n_planned=len(plan.frame_offset), n_loaded=n_loaded, n_gaps=n_gaps)
+
+
+def over_budget(lake: Lake, job_id: str, uses: Iterable[ModelUse], max_gap_share: float) -> InferenceError | None:
+    """The error of the first model with more than this share of gaps; None when all are within it."""
     for use in uses:
         if use.n_gaps > max_gap_share * use.n_planned:
             most = max(use.gap_reasons.items(), key=lambda item: item[1])
+            second = _first_gap_s(lake, job_id, use.model_digest)
+            where = "" if second is None else f", first at {second:.1f} s"
             return InferenceError(
-                f"{use.model_id}: {use.n_gaps} of {use.n_planned} planned frames are gaps, most of them {most[0]}",
+                f"{use.model_id}: {use.n_gaps} of {use.n_planned} planned frames are gaps{where}, "
+                f"most of them {most[0]}",
                 code="inference.too_many_gaps",
                 hint="what was loaded stays; see the inferences table for each gap's reason",
                 n_gaps=use.n_gaps,
                 n_planned=use.n_planned,
+                second=second,
             )
     return None
 
 
-def _record(job: Job, outcome: str, lake: Lake, error: FramehouseError | None, hop: str | None) -> RunRecord:
+def _first_gap_s(lake: Lake, job_id: str, model_digest: str) -> float | None:
+    """Second of the video at which the first planned frame is a gap; None when the lake does not say."""
+    try:
+        stored = lake.read_plan(job_id)
+        if stored is None:
+            return None
+        video_id, plan = stored
+        _, gaps = settled(lake.parts_dir(video_id, model_digest))
+        intervals = gap_intervals(plan, gaps, read_index(lake, video_id))
+    except ResultsError as error:
+        log.warning("the first gap cannot be told", job_id=job_id, code=error.code, cause=error.message)
+        return None
+    return intervals[0][0] if intervals else None
+
+
+def _record(job: Job, outcome: str, error: FramehouseError | None, hop: str | None) -> RunRecord:
     second = error.facts.get("second") if error else None
     return RunRecord(
         job_id=job.job_id,
@@ -153,8 +213,9 @@ def facts_of(error: BaseException) -> FramehouseError:
     if isinstance(error, FramehouseError):
         return error
     shown: Mapping[str, str] = {"error_type": type(error).__name__}
+    lines = str(error).split("\n")
     return FramehouseError(
-        f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}",
+        f"{type(error).__name__}: {next((line for line in lines if line.strip()), 'no message')}",
         code="framehouse.internal",
         hint="this is a defect of Framehouse; the log has the details",
         **shown,

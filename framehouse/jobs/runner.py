@@ -40,7 +40,8 @@ from framehouse.config import Settings, find_endpoints, load_settings, require_c
 from framehouse.errors import EngineUnavailable, JobError
 from framehouse.jobs.deploy import PROCESS_VIDEO, register_deployments
 from framehouse.jobs.outcome import conclude_early
-from framehouse.jobs.submit import connect
+from framehouse.jobs.submit import connect, known_models
+from framehouse.readiness import say_ready
 from framehouse.results.lake import Lake
 from framehouse.state import Job
 from framehouse.telemetry import configure_logging, redact_uri
@@ -52,7 +53,7 @@ _ASK_S = 1.5
 """How often Prefect is asked for runs that others made; each question costs its server 20 ms of CPU."""
 _LOOK_S = 2.0
 _PENDING_LIMIT_S = 60.0
-_API_ERRORS = (httpx.HTTPError, PrefectHTTPStatusError)
+_API_ERRORS = (httpx.HTTPError, PrefectHTTPStatusError, ObjectNotFound)
 
 
 def main() -> None:
@@ -79,6 +80,15 @@ class _Child:
     pid: int
     flow_run_id: UUID
     cancelled: bool = False
+    exit_code: int | None = None
+
+    def look(self) -> bool:
+        """Whether the process has ended; a process can be asked only once how."""
+        found, status = os.waitpid(self.pid, os.WNOHANG)
+        if found:
+            self.exit_code = os.waitstatus_to_exitcode(status)
+            log.info("run ended", flow_run_id=str(self.flow_run_id), pid=self.pid, exit_code=self.exit_code)
+        return bool(found)
 
 
 class Runner:
@@ -92,6 +102,7 @@ class Runner:
         self._stopping = False
         self._looked_at = 0.0
         self._asked_at = 0.0
+        self._is_registered = False
         self._deployment_id: UUID | None = None
 
     def stop(self) -> None:
@@ -100,20 +111,27 @@ class Runner:
 
     def serve(self, root: Path) -> None:
         """Register the deployments, then reap, reconcile, take runs; a Prefect server that is away means waiting."""
-        registered: list[str] = []
         while not self._stopping:
             try:
                 with get_client(sync_client=True) as client:
-                    if not registered:  # this imports the flows: the warming of the children to come
-                        registered = register_deployments(client, root, self._settings.prefect.work_pool)
-                        log.info("runner ready", deployments=registered, run_slots=self._settings.prefect.run_slots)
+                    if not self._is_registered:
+                        self._register(client, root)
                     self._round(client)
             except _API_ERRORS as error:
                 log.warning("the Prefect server does not answer", error=type(error).__name__)
+                self._is_registered = False  # it may come back with an empty database
+                self._deployment_id = None
                 time.sleep(1.0)
             time.sleep(_POLL_S)
         for child in self._children.values():
             os.kill(child.pid, signal.SIGKILL)
+
+    def _register(self, client: SyncPrefectClient, root: Path) -> None:
+        """The first time this imports the flows: the warming of the children to come."""
+        registered = register_deployments(client, root, self._settings.prefect.work_pool)
+        self._is_registered = True
+        log.info("runner ready", deployments=registered, run_slots=self._settings.prefect.run_slots)
+        say_ready("runner")
 
     def _round(self, client: SyncPrefectClient) -> None:
         """Many turns with one client: opening one costs 20 ms."""
@@ -166,17 +184,14 @@ class Runner:
 
     def _reap(self, client: SyncPrefectClient) -> None:
         for pid, child in list(self._children.items()):
-            found, status = os.waitpid(pid, os.WNOHANG)
-            if not found:
+            if child.exit_code is None and not child.look():
                 continue
-            code = os.waitstatus_to_exitcode(status)
-            log.info("run ended", flow_run_id=str(child.flow_run_id), pid=pid, exit_code=code)
-            job = self._state.job_of_flow_run(str(child.flow_run_id))
-            if code and not child.cancelled:
-                _crash(client, child.flow_run_id, f"process ended with exit code {code}")
-            if job is not None and not job.is_final and job.outcome is None:
-                self._state.break_lease(f"job/{job.job_id}")
-                self._state.break_lease(f"video/{job.video_id}")
+            if child.exit_code and not child.cancelled:
+                _crash(client, child.flow_run_id, f"process ended with exit code {child.exit_code}")
+            if (job := self._state.job_of_flow_run(str(child.flow_run_id))) is not None:
+                owner = str(child.flow_run_id)  # somebody else may work on the job or its video: leave them alone
+                self._state.break_lease(f"job/{job.job_id}", owner=owner)
+                self._state.break_lease(f"video/{job.video_id}", owner=owner)
             self._asked_at = 0.0
             del self._children[pid]  # last: an API error above means that we come back to it
 
@@ -210,7 +225,7 @@ class Runner:
                 client.set_flow_run_state(UUID(job.flow_run_id), state, force=True)
             except ObjectNotFound:
                 log.info("cancelled job's run is gone", job_id=job.job_id)
-        conclude_early(self._state, self._lake, job, "cancelled", None)
+        conclude_early(self._state, self._lake, job, "cancelled", None, known_models(job.request, self._settings))
         log.info("job cancelled", job_id=job.job_id)
 
     # ── reconciling ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -219,13 +234,13 @@ class Runner:
         look = time.monotonic() - self._looked_at > _LOOK_S
         if look:
             self._looked_at = time.monotonic()
-        n_waiting = 0
-        for job in self._state.owed_jobs():
+        n_waiting, prefect = 0, self._settings.prefect
+        for job in self._state.owed_jobs(limit=prefect.max_waiting_runs + len(self._children)):
             if self._child_of(job) is not None:
                 continue
             if job.stalled_attempts >= self._settings.jobs.max_attempts:
                 self._give_up(job)
-            elif n_waiting >= self._settings.prefect.max_waiting_runs:
+            elif n_waiting >= prefect.max_waiting_runs:
                 return
             elif job.flow_run_id is None or (look and self._is_lost(client, job)):
                 self._create_run(client, job)
@@ -273,7 +288,7 @@ class Runner:
             code="job.gave_up",
             hint=f"see the logs, then: framehouse jobs retry {job.job_id}",
         )
-        conclude_early(self._state, self._lake, job, "failed", error)
+        conclude_early(self._state, self._lake, job, "failed", error, known_models(job.request, self._settings))
 
 
 def _crash(client: SyncPrefectClient, flow_run_id: UUID, message: str) -> None:

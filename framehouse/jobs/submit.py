@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from framehouse.config import Settings, load_settings
 from framehouse.errors import ConfigError
@@ -43,6 +44,23 @@ def check_request(request: JobRequest, settings: Settings) -> list[ModelSpec]:
                 hint="the floor is the parameter confidence_floor in the config.pbtxt of the model",
             )
     return list(models.values())
+
+
+def known_models(request: JobRequest, settings: Settings) -> tuple[ModelSpec, ...]:
+    """The models of a request that this installation knows; the others are left out.
+
+    For the record of a job that ends early: by then a model may be gone, or never have been there.
+    """
+    try:
+        specs = load_specs(settings.model_repository)
+    except ConfigError:
+        return ()
+    found: dict[str, ModelSpec] = {}
+    for name in request.models:
+        with suppress(ConfigError):
+            spec = resolve(specs, name)
+            found[spec.model_id] = spec
+    return tuple(found.values())
 
 
 def submit_job(state: State, request: JobRequest, settings: Settings, *, client_token: str | None = None) -> str:

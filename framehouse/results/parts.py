@@ -168,8 +168,10 @@ def set_aside(path: Path, error: ResultsError) -> None:
         return
 
 
-def settled(parts_dir: Path, chunk_id: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def settled(parts_dir: Path, chunk_id: str = "") -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Instants of a chunk that parts already hold: (loaded, gaps), both sorted int64; loaded beats gap.
+
+    Without a chunk, those of the whole video.
 
     A part that cannot be read is set aside and holds nothing.
 

@@ -157,7 +157,12 @@ class State:
         return None if row is None else _job(row)
 
     def list_jobs(
-        self, *, statuses: Sequence[str] = (), job_ids: Sequence[str] = (), limit: int | None = None
+        self,
+        *,
+        statuses: Sequence[str] = (),
+        job_ids: Sequence[str] = (),
+        video_ids: Sequence[str] = (),
+        limit: int | None = None,
     ) -> list[Job]:
         """Jobs, newest first."""
         query = sa.select(jobs).order_by(jobs.c.submitted_at.desc(), jobs.c.job_id.desc()).limit(limit)
@@ -165,13 +170,15 @@ class State:
             query = query.where(jobs.c.status.in_(statuses))
         if job_ids:
             query = query.where(jobs.c.job_id.in_(job_ids))
+        if video_ids:
+            query = query.where(jobs.c.video_id.in_(video_ids))
         with self._engine.connect() as connection:
             return [_job(row) for row in connection.execute(query).mappings()]
 
-    def owed_jobs(self) -> list[Job]:
+    def owed_jobs(self, limit: int | None = None) -> list[Job]:
         """Unfinished jobs that no live lease holds and whose outcome is not on its way.
 
-        Highest priority first, then oldest.
+        Highest priority first, then oldest; the first `limit` of them.
         """
         held = sa.select(leases.c.name).where(leases.c.expires_at > time.time())
         query = (
@@ -179,6 +186,7 @@ class State:
             .where(jobs.c.status.in_(["queued", "running"]), jobs.c.outcome.is_(None))
             .where(sa.literal("job/").concat(jobs.c.job_id).not_in(held))
             .order_by(jobs.c.priority.desc(), jobs.c.submitted_at, jobs.c.job_id)
+            .limit(limit)
         )
         with self._engine.connect() as connection:
             return [_job(row) for row in connection.execute(query).mappings()]
@@ -369,10 +377,24 @@ class State:
             expires = connection.execute(sa.select(leases.c.expires_at).where(leases.c.name == name)).scalar()
         return expires is not None and expires > time.time()
 
-    def break_lease(self, name: str) -> None:
-        """End a lease whose owner is known to be dead."""
+    def break_lease(self, name: str, *, owner: str | None = None) -> None:
+        """End a lease whose owner is known to be dead; a late sign of life of the owner no longer counts.
+
+        Args:
+            owner: leave the lease alone when somebody else has it; None ends anybody's.
+        """
+        mine = sa.true() if owner is None else leases.c.owner == owner
         with self._write() as connection:
-            connection.execute(leases.update().where(leases.c.name == name).values(expires_at=0.0))
+            connection.execute(leases.update().where(leases.c.name == name, mine).values(expires_at=0.0, owner=""))
+
+    def require(self, lease: Lease) -> None:
+        """Make sure that a lease is still ours.
+
+        Raises:
+            LeaseLost: it has gone to another run, or was ended.
+        """
+        with self._engine.connect() as connection:
+            self._require(connection, lease)
 
     def _require(self, connection: sa.Connection, lease: Lease) -> None:
         found = connection.execute(sa.select(leases.c.fence).where(*_same(lease))).first()
@@ -408,11 +430,17 @@ class State:
             return int(connection.execute(sa.select(counters.c.value).where(counters.c.name == "load")).scalar_one())
 
     def skip_loads(self, up_to_seq: int) -> None:
-        """Give out only higher numbers from now on (a new state database beside an older store)."""
+        """Give out only higher numbers from now on (a new state database beside an older store).
+
+        What this database has asked for before is asked for again, with higher numbers: the store has never heard of
+        it.
+        """
+        younger = (counters.c.name == "load", counters.c.value < up_to_seq)
         with self._write() as connection:
-            connection.execute(
-                counters.update().where(counters.c.name == "load", counters.c.value < up_to_seq).values(value=up_to_seq)
-            )
+            raised = counters.update().where(*younger).values(value=counters.c.value + up_to_seq)
+            if connection.execute(raised).rowcount:
+                connection.execute(load_log.update().values(seq=load_log.c.seq + up_to_seq))
+                connection.execute(jobs.update().values(load_seq=jobs.c.load_seq + up_to_seq))
 
     def forget_loads(self, up_to_seq: int) -> None:
         """Drop wishes that every database file has seen."""

@@ -127,11 +127,26 @@ def floats(**tensors: list[list[float]]) -> list[dict[str, object]]:
 # ---------------------------------------------------------------- life and death
 
 
+_earlier: set[str] = set()
+
+
+@pytest.fixture(autouse=True)
+def _note_earlier_regions() -> None:
+    """Another server of this process may be alive: the run's own, of the `triton` fixture."""
+    _earlier.clear()
+    _earlier.update(regions_of(os.getpid()))
+
+
+def own_regions() -> list[str]:
+    """Shared memory of this process that the present test has made."""
+    return sorted(set(regions_of(os.getpid())) - _earlier)
+
+
 def test_the_detector_answers_and_a_stop_leaves_nothing(python: Path, checkout: Path, tmp_path: Path) -> None:
     with TritonServer(python, [checkout / "triton_models"], work_dir=tmp_path) as server:
         processes = family(server.pid)
         assert len(processes) == 5  # the server, two networks, suppression, self-test
-        assert regions_of(os.getpid())
+        assert own_regions()
         picture = {"name": "image", "datatype": "UINT8", "shape": [1, 512, 512, 3], "data": [128] * (512 * 512 * 3)}
         status, answer = ask(server, "detector", {"inputs": [picture]})
         outputs = {output["name"]: output["shape"] for output in answer["outputs"]}
@@ -139,7 +154,7 @@ def test_the_detector_answers_and_a_stop_leaves_nothing(python: Path, checkout: 
         assert outputs == {"boxes": [1, 100, 4], "scores": [1, 100], "classes": [1, 100], "count": [1, 1]}
     assert not server.alive()
     assert ended(processes)
-    assert regions_of(os.getpid()) == []
+    assert own_regions() == []
 
 
 def test_a_killed_server_takes_its_helpers_along_and_starts_again_on_its_ports(server: TritonServer) -> None:
@@ -148,7 +163,7 @@ def test_a_killed_server_takes_its_helpers_along_and_starts_again_on_its_ports(s
     processes[0].kill()
     assert ended(processes, 5)
     assert not server.alive()
-    assert regions_of(os.getpid()) == []
+    assert own_regions() == []
     up(server)
     assert server.ports == ports
 
@@ -205,7 +220,7 @@ def test_a_stop_kills_a_server_that_does_not_listen(server: TritonServer, monkey
     os.kill(processes[0].pid, signal.SIGSTOP)
     server.stop()
     assert ended(processes)
-    assert regions_of(os.getpid()) == []
+    assert own_regions() == []
 
 
 def test_a_dead_helper_ends_the_server(server: TritonServer) -> None:

@@ -202,11 +202,11 @@ def gap_at(*offsets: int) -> Callable[..., Iterator[Any]]:
     """A decoder that loses these frames."""
     real = run.decode
 
-    def decode(path: Any, stream: Any, chunk: Any, wanted: Any, sizes: Any, *, batch_size: int = 1) -> Iterator[Any]:
+    def decode(path: Any, stream: Any, chunk: Any, wanted: Any, sizes: Any, **options: Any) -> Iterator[Any]:
         lost = np.isin(wanted, offsets)
         for offset in wanted[lost].tolist():
             yield FrameGap(offset, "decode.damaged_reference")
-        yield from real(path, stream, chunk, wanted[~lost], sizes, batch_size=batch_size)
+        yield from real(path, stream, chunk, wanted[~lost], sizes, **options)
 
     return decode
 

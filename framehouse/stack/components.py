@@ -1,0 +1,227 @@
+"""What the local stack is made of: one command line and one question "are you ready" for each of its processes."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+import httpx
+
+from framehouse.config import ROOT, Settings
+from framehouse.errors import ConfigError
+from framehouse.inference.server import TritonServer, free_ports
+from framehouse.inference.server_env import ensure_server_env
+from framehouse.readiness import READY_DIR, forget_ready, ready_pids
+from framehouse.stack.supervisor import Command, Component, Supervisor
+
+_PREFERRED_PREFECT_PORT = 4200
+_DASK_WORKER = "dask-worker"
+"""As `framehouse.inference.worker` calls itself; that module is too heavy for us."""
+
+
+def plan_stack(settings: Settings, root: Path) -> Supervisor:
+    """What is to run here: everything that the settings do not place elsewhere."""
+    endpoints: dict[str, str] = {}
+    components = [
+        *_prefect(settings, endpoints),
+        *_triton(settings, endpoints),
+        *_dask(settings, endpoints),
+    ]
+    environment = {"PREFECT_API_URL": endpoints["prefect_api_url"], **_prefect_environment(settings)}
+    after = "prefect" if not settings.prefect.api_url else ""
+    components += [
+        Component("loader", _module("framehouse.loader", {}, settings, root)),
+        Component("runner", _module("framehouse.jobs.runner", environment, settings, root), after=after),
+    ]
+    return Supervisor(settings, components, endpoints)
+
+
+def _prefect(settings: Settings, endpoints: dict[str, str]) -> list[Component]:
+    if settings.prefect.api_url:
+        endpoints["prefect_api_url"] = settings.prefect.api_url
+        return []
+    port = free_port(_PREFERRED_PREFECT_PORT)
+    address = f"http://127.0.0.1:{port}"
+    endpoints["prefect_api_url"] = f"{address}/api"
+    argv = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    environment = {
+        **_prefect_environment(settings),
+        "PREFECT_SERVER_UI_API_URL": f"{address}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "30",  # loops that find nothing here, but cost CPU
+        "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_LOOP_SECONDS": "60",
+        "PREFECT_SERVER_SERVICES_FOREMAN_LOOP_SECONDS": "60",
+    }
+    command = Command(argv, environment, settings.log_dir / "prefect.log", lambda _: _answers(f"{address}/api/health"))
+    return [Component("prefect", command, address)]
+
+
+def _triton(settings: Settings, endpoints: dict[str, str]) -> list[Component]:
+    if settings.triton.url:
+        endpoints["triton_url"] = settings.triton.url
+        return []
+    server = EmbeddedTriton(settings)
+    endpoints["triton_url"] = server.address
+    return [Component("triton", server, server.address)]
+
+
+def _dask(settings: Settings, endpoints: dict[str, str]) -> list[Component]:
+    if settings.dask.scheduler_address:
+        endpoints["dask_address"] = settings.dask.scheduler_address
+        return []
+    port = free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    endpoints["dask_address"] = address
+    environment = {
+        "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "60s",
+        "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "3",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MALLOC_ARENA_MAX": "2",
+        "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",  # these four: 15 % of a core for idle workers
+        "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "5s",
+        "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "500ms",
+        "DASK_DISTRIBUTED__WORKER__MEMORY__MONITOR_INTERVAL": "1s",
+    }
+    ready_dir = _ready_dir(settings)
+    n_workers = settings.dask.n_workers or os.cpu_count() or 1
+    dask = [sys.executable, "-m", "dask"]
+    scheduler = [*dask, "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard", "--no-show"]
+    workers = [
+        *dask,
+        "worker",
+        address,
+        *("--host", "127.0.0.1", "--nworkers", str(n_workers)),
+        *("--nthreads", "1", "--memory-limit", str(settings.dask.worker_memory_bytes), "--no-dashboard"),
+        *("--local-directory", str(settings.home / "dask"), "--death-timeout", "60"),
+        *("--preload", "framehouse.inference.worker"),
+    ]
+    logs = settings.log_dir
+    return [
+        Component(
+            "dask-scheduler",
+            Command(scheduler, environment, logs / "dask-scheduler.log", lambda _: _listens(port)),
+            address,
+        ),
+        Component(
+            "dask-workers",
+            Command(
+                workers,
+                {**environment, READY_DIR: str(ready_dir)},
+                logs / "dask-workers.log",
+                lambda _: len(_alive(ready_pids(ready_dir, _DASK_WORKER))) >= n_workers,
+                lambda: forget_ready(ready_dir, _DASK_WORKER),
+            ),
+        ),
+    ]
+
+
+class EmbeddedTriton:
+    """The packaged Triton server as a component; its numbers are checked at every start."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._server = TritonServer(
+            ensure_server_env(ROOT), [settings.model_repository], work_dir=settings.triton_dir, ports=free_ports()
+        )
+        self._started = self._tested = self._was_ready = False
+
+    @property
+    def address(self) -> str:
+        """host:port of gRPC, the same after a restart."""
+        return self._server.url
+
+    def start(self) -> None:
+        """Start, on the ports of the last time.
+
+        Raises:
+            ConfigError: it has never been ready and has just ended: to start it again would not help.
+        """
+        if self._started and not self._was_ready:
+            raise self._server.death_cause()
+        self._started = True
+        self._tested = False
+        self._server.start()
+
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self._server.alive()
+
+    def is_ready(self) -> bool:
+        """Whether every model is loaded and the numeric self-test gave the right numbers.
+
+        Raises:
+            ConfigError: `triton.selftest`, wrong numbers.
+        """
+        if not self._tested and self._server.is_ready():
+            self._server.self_test()
+            self._tested = self._was_ready = True
+        return self._tested
+
+    def stop(self, limit_s: float) -> None:
+        """Stop the server and its backends."""
+        self._server.stop()
+
+    @property
+    def pid(self) -> int | None:
+        """Process id, if started."""
+        return self._server.pid
+
+
+def _module(module: str, environment: dict[str, str], settings: Settings, root: Path) -> Command:
+    """A module of ours that says itself when it is ready."""
+    name, ready_dir = module.rsplit(".", 1)[-1], _ready_dir(settings)
+    path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")]))
+    argv = [sys.executable, "-m", module]
+    return Command(
+        argv,
+        {"PYTHONPATH": path, READY_DIR: str(ready_dir), **environment},
+        settings.log_dir / f"{name}.log",
+        lambda pid: pid in ready_pids(ready_dir, name),
+        lambda: forget_ready(ready_dir, name),
+    )
+
+
+def _ready_dir(settings: Settings) -> Path:
+    return settings.state_dir / "ready"
+
+
+def _alive(pids: set[int]) -> set[int]:
+    return {pid for pid in pids if Path(f"/proc/{pid}").exists()}
+
+
+def _prefect_environment(settings: Settings) -> dict[str, str]:
+    return {
+        "PREFECT_HOME": str(settings.home / "prefect"),
+        "PREFECT_PROFILES_PATH": str(settings.home / "prefect" / "profiles.toml"),
+        "DO_NOT_TRACK": "1",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+        "PREFECT_CLI_PROMPT": "false",
+    }
+
+
+def free_port(preferred: int = 0) -> int:
+    """A free loopback port: the preferred one, else any."""
+    for port in (preferred, 0):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise ConfigError("no free port on 127.0.0.1", code="config.port")
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=1.0).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        client.settimeout(0.5)
+        return client.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,467 @@
+"""The runner's decisions, against a client that only remembers. tests/e2e makes the real server agree."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from prefect import states
+from prefect.client.schemas import OrchestrationResult
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.responses import SetStateStatus, StateAcceptDetails
+from prefect.exceptions import ObjectNotFound
+
+from framehouse.config import JobSettings, PrefectSettings, Settings, StateSettings
+from framehouse.jobs import runner as runner_module
+from framehouse.jobs.runner import Runner, _Child
+from framehouse.results.lake import Lake
+from framehouse.state import Job, JobRequest, open_state
+from framehouse.state import State as Jobs
+
+pytestmark = pytest.mark.real("prefect")
+REQUEST = JobRequest("/videos/clip ü.mp4", ("detector",), "5", 0.4)
+LONG_AGO = timedelta(hours=1)
+
+
+@dataclass
+class FakeClient:
+    """What the runner asks of Prefect. `fail` lets the next calls of a name raise."""
+
+    runs: dict[UUID, State[Any]] = field(default_factory=dict)
+    made: list[dict[str, Any]] = field(default_factory=list)
+    fail: dict[str, Exception] = field(default_factory=dict)
+    scheduled: list[UUID] = field(default_factory=list)
+
+    def _called(self, name: str) -> None:
+        if (error := self.fail.pop(name, None)) is not None:
+            raise error
+
+    def read_deployment_by_name(self, name: str) -> Any:
+        self._called("read_deployment_by_name")
+        assert name == "process-video/process-video"
+        return SimpleNamespace(id=UUID(int=1))
+
+    def create_flow_run_from_deployment(self, deployment_id: UUID, **values: Any) -> Any:
+        self._called("create_flow_run_from_deployment")
+        assert deployment_id == UUID(int=1)
+        flow_run_id = uuid4()
+        self.runs[flow_run_id] = states.Scheduled()
+        self.made.append(values)
+        return SimpleNamespace(id=flow_run_id)
+
+    def read_flow_run(self, flow_run_id: UUID) -> Any:
+        self._called("read_flow_run")
+        if flow_run_id not in self.runs:
+            raise ObjectNotFound(Exception("no such run"))
+        return SimpleNamespace(id=flow_run_id, state=self.runs[flow_run_id])
+
+    def read_flow_runs(self, *, flow_run_filter: Any) -> list[Any]:
+        self._called("read_flow_runs")
+        wanted, types = flow_run_filter.id.any_, {str(t.value) for t in flow_run_filter.state.type.any_}
+        found = [(run, self.runs[run]) for run in wanted if run in self.runs]
+        return [SimpleNamespace(id=run, state=state) for run, state in found if state.type.value in types]
+
+    def get_scheduled_flow_runs_for_work_pool(self, work_pool: str) -> list[Any]:
+        self._called("get_scheduled_flow_runs_for_work_pool")
+        return [SimpleNamespace(flow_run=FlowRun(id=run, flow_id=UUID(int=2))) for run in self.scheduled]
+
+    def set_flow_run_state(self, flow_run_id: UUID, state: State[Any], force: bool = False) -> Any:
+        self._called("set_flow_run_state")
+        if flow_run_id not in self.runs:
+            raise ObjectNotFound(Exception("no such run"))
+        self.runs[flow_run_id] = state
+        return OrchestrationResult(state=state, status=SetStateStatus.ACCEPT, details=StateAcceptDetails())
+
+
+@dataclass
+class Bench:
+    """A runner, its state, and the client it talks to."""
+
+    runner: Runner
+    jobs: Jobs
+    client: FakeClient
+    lake: Lake
+
+    def look(self) -> None:
+        """One reconciling round in which Prefect is asked."""
+        self.runner._looked_at = -1e9
+        self.runner._reconcile(self.client)  # type: ignore[arg-type]
+
+    def rounds(self, n: int = 1) -> None:
+        for _ in range(n):
+            self.runner._reap(self.client)  # type: ignore[arg-type]
+            self.runner._end_cancelled(self.client)  # type: ignore[arg-type]
+            self.look()
+
+    def job(self, job_id: str) -> Job:
+        return self.jobs.job(job_id)
+
+    def run_of(self, job_id: str) -> UUID:
+        return UUID(str(self.job(job_id).flow_run_id))
+
+    def set(self, job_id: str, state: State[Any], age: timedelta = LONG_AGO) -> None:
+        """The run of a job is in this state since `age`."""
+        self.client.runs[self.run_of(job_id)] = state.model_copy(update={"timestamp": datetime.now(UTC) - age})
+
+    def child(self, job_id: str, code: str = "import time; time.sleep(600)") -> int:
+        """A process that does the job's run, as the runner's fork would."""
+        import sys
+
+        pid = os.posix_spawn(sys.executable, [sys.executable, "-S", "-c", code], os.environ)
+        self.runner._children[pid] = _Child(pid, self.run_of(job_id))
+        return pid
+
+
+@pytest.fixture
+def new_bench(tmp_path: Path) -> Any:
+    def new(max_waiting_runs: int = 32, max_attempts: int = 8) -> Bench:
+        settings = Settings(
+            home=tmp_path / "home",
+            prefect=PrefectSettings(max_waiting_runs=max_waiting_runs),
+            jobs=JobSettings(max_attempts=max_attempts),
+            state=StateSettings(lease_s=1.1),
+        )
+        runner = Runner(settings)
+        return Bench(runner, open_state(settings.state_url), FakeClient(), Lake(settings.lake_dir))
+
+    return new
+
+
+@pytest.fixture
+def bench(new_bench: Callable[..., Bench]) -> Bench:
+    return new_bench()
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs were made long ago: they had time to take their lease."""
+    clock = SimpleNamespace(time=lambda: time.time() + 60.0, monotonic=time.monotonic, sleep=time.sleep)
+    monkeypatch.setattr(runner_module, "time", clock)
+
+
+# ---------------------------------------------------------------- reconciling
+
+
+def test_nothing_owed_asks_nothing(bench: Bench) -> None:
+    bench.rounds(3)
+    assert (bench.client.made, bench.client.runs) == ([], {})
+
+
+def test_a_queued_job_gets_one_run(bench: Bench) -> None:
+    job_id = bench.jobs.submit(REQUEST)
+    bench.rounds(3)
+    assert [made["parameters"] for made in bench.client.made] == [
+        {"source": REQUEST.uri, "models": ["detector"], "infer_fps": "5", "confidence": 0.4, "job_id": job_id}
+    ]
+    assert "clip ü.mp4" in bench.client.made[0]["name"]
+    assert bench.job(job_id).flow_run_id == str(next(iter(bench.client.runs)))
+
+
+def test_a_signed_address_stays_in_the_state_database(bench: Bench) -> None:
+    bench.jobs.submit(JobRequest("https://me:pw@h/v.mp4?sig=secret", ("detector",)))
+    bench.rounds()
+    assert "secret" not in str(bench.client.made)
+    assert "pw" not in str(bench.client.made)
+
+
+@pytest.mark.parametrize(
+    ("state", "age", "is_lost"),
+    [
+        (states.Scheduled(), LONG_AGO, False),
+        (states.AwaitingRetry(), LONG_AGO, False),
+        (states.Pending(), timedelta(seconds=1), False),
+        (states.Pending(), LONG_AGO, True),
+        (states.Running(), timedelta(seconds=0), False),
+        (states.Running(), LONG_AGO, True),  # running without a live lease: its process is gone
+        (states.Cancelling(), LONG_AGO, True),
+        (states.Completed(), timedelta(0), True),
+        (states.Failed(), timedelta(0), True),
+        (states.Crashed(), timedelta(0), True),
+        (states.Cancelled(), timedelta(0), True),
+    ],
+)
+def test_a_new_run_when_the_old_one_will_not_do_it(
+    bench: Bench, state: State[Any], age: timedelta, is_lost: bool
+) -> None:
+    job_id = bench.jobs.submit(REQUEST)
+    bench.rounds()
+    first = bench.run_of(job_id)
+    bench.set(job_id, state, age)
+    with bench.jobs._engine.begin() as connection:  # the run was made long ago
+        connection.exec_driver_sql("UPDATE jobs SET flow_run_at = flow_run_at - 30")
+    bench.rounds(2)
+    assert len(bench.client.made) == 1 + is_lost
+    assert (bench.run_of(job_id) != first) == is_lost
+    if is_lost:
+        assert bench.client.runs[first].is_final()
+
+
+def test_a_run_that_prefect_has_forgotten_is_made_again(bench: Bench, later: None) -> None:
+    job_id = bench.jobs.submit(REQUEST)
+    bench.rounds()
+    bench.client.runs.clear()
+    bench.rounds()
+    assert len(bench.client.made) == 2
+    assert bench.run_of(job_id) in bench.client.runs
+
+
+def test_a_run_just_made_is_given_time_to_take_its_lease(bench: Bench) -> None:
+    job_id = bench.jobs.submit(REQUEST)
+    bench.rounds()
+    bench.set(job_id, states.Completed(), timedelta(0))
+    bench.look()
+    assert len(bench.client.made) == 1
+
+
+def test_a_job_in_work_is_left_alone(bench: Bench, later: None) -> None:
+    job_id = bench.jobs.submit(REQUEST)
+    bench.rounds()
+    bench.client.runs.clear()
+    lease = bench.jobs.acquire(f"job/{job_id}", "somebody", 600.0)
+    bench.rounds(3)
+    assert len(bench.client.made) == 1
+    assert lease is not None
+    bench.jobs.release(lease)
+    bench.rounds()
+    assert len(bench.client.made) == 2
+
+
+def test_attempts_that_get_nowhere_are_given_up(new_bench: Callable[..., Bench], later: None) -> None:
+    bench = new_bench(max_attempts=3)
+    job_id = bench.jobs.submit(REQUEST)
+    for attempt in range(3):
+        bench.rounds()
+        assert len(bench.client.made) == attempt + 1
+        lease = bench.jobs.acquire(f"job/{job_id}", f"run {attempt}", 600.0)
+        assert lease is not None
+        bench.jobs.begin_attempt(lease, job_id)
+        bench.jobs.note(lease, job_id, hop="infer")
+        bench.jobs.release(lease)
+        bench.set(job_id, states.Crashed())
+    bench.rounds(2)
+    job, record = bench.job(job_id), bench.lake.read_run(job_id)
+    assert len(bench.client.made) == 3
+    assert (job.status, job.error_code) == ("failed", "job.gave_up")
+    assert f"framehouse jobs retry {job_id}" in str(job.error_hint)
+    assert record is not None
+    assert (record.error_code, record.error_hop) == ("job.gave_up", "infer")
+    assert [use.model_id for use in record.models] == ["detector/1"]
+
+
+def test_only_so_many_runs_wait_and_the_highest_priority_first(new_bench: Callable[..., Bench]) -> None:
+    bench = new_bench(max_waiting_runs=2)
+    low = [bench.jobs.submit(JobRequest(f"{i}.mp4", ("detector",))) for i in range(4)]
+    high = bench.jobs.submit(JobRequest("high.mp4", ("detector",), priority=9))
+    bench.rounds(3)
+    assert [made["parameters"]["job_id"] for made in bench.client.made] == [high, low[0]]
+    bench.jobs.conclude(high, "done", [])
+    bench.rounds(2)
+    assert [made["parameters"]["job_id"] for made in bench.client.made] == [high, low[0], low[1]]
+
+
+def test_runs_in_hand_do_not_count_as_waiting(new_bench: Callable[..., Bench]) -> None:
+    bench = new_bench(max_waiting_runs=1)
+    first, second = [bench.jobs.submit(JobRequest(f"{i}.mp4", ("detector",))) for i in range(2)]
+    bench.rounds()
+    pid = bench.child(first)
+    bench.rounds()
+    assert [made["parameters"]["job_id"] for made in bench.client.made] == [first, second]
+    os.kill(pid, signal.SIGKILL)
+
+
+# ---------------------------------------------------------------- children
+
+
+def wait_dead(bench: Bench, job_pid: int) -> None:
+    deadline = time.monotonic() + 10
+    while job_pid in bench.runner._children:
+        assert time.monotonic() < deadline
+        bench.runner._reap(bench.client)  # type: ignore[arg-type]
+        time.sleep(0.02)
+
+
+def held(bench: Bench, job_id: str, *, video: str = "v_1") -> None:
+    """The job's run holds the job and its video."""
+    owner = str(bench.run_of(job_id))
+    lease = bench.jobs.acquire(f"job/{job_id}", owner, 600.0)
+    assert lease is not None
+    bench.jobs.begin_attempt(lease, job_id)
+    bench.jobs.note(lease, job_id, hop="infer", video_id=video)
+    bench.jobs.acquire(f"video/{video}", owner, 600.0)
+
+
+def test_a_child_that_died_frees_its_job_at_once(bench: Bench) -> None:
+    job_id = bench.jobs.submit(REQUEST)
+    bench.rounds()
+    held(bench, job_id)
+    pid = bench.child(job_id)
+    bench.rounds()
+    assert pid in bench.runner._children
+    os.kill(pid, signal.SIGKILL)
+    wait_dead(bench, pid)
+    assert bench.client.runs[bench.run_of(job_id)].is_crashed()
+    assert not bench.jobs.is_held(f"job/{job_id}")
+    assert not bench.jobs.is_held("video/v_1")
+
+
+def test_a_child_that_ended_well_is_not_called_crashed(bench: Bench) -> None:
+    job_id = bench.jobs.submit(REQUEST)
+    bench.rounds()
+    wait_dead(bench, bench.child(job_id, "pass"))
+    assert bench.client.runs[bench.run_of(job_id)].is_scheduled()
+
+
+def test_a_dead_child_does_not_free_the_video_of_another_run(bench: Bench) -> None:
+    first, second = [bench.jobs.submit(REQUEST) for _ in range(2)]
+    bench.rounds()
+    held(bench, first)
+    lease = bench.jobs.acquire(f"job/{second}", str(bench.run_of(second)), 600.0)  # it waits for the same video
+    assert lease is not None
+    bench.jobs.note(lease, second, video_id="v_1")
+    pid = bench.child(second)
+    os.kill(pid, signal.SIGKILL)
+    wait_dead(bench, pid)
+    assert not bench.jobs.is_held(f"job/{second}")
+    assert bench.jobs.is_held("video/v_1")
+    assert bench.jobs.is_held(f"job/{first}")
+
+
+def test_a_server_that_is_away_while_a_child_dies_is_told_later(bench: Bench) -> None:
+    job_id = bench.jobs.submit(REQUEST)
+    bench.rounds()
+    held(bench, job_id)
+    pid = bench.child(job_id, "raise SystemExit(7)")
+    bench.client.fail["set_flow_run_state"] = httpx.ConnectError("refused")
+    deadline = time.monotonic() + 10
+    with pytest.raises(httpx.ConnectError):
+        while time.monotonic() < deadline:
+            bench.runner._reap(bench.client)  # type: ignore[arg-type]
+            time.sleep(0.02)
+    assert pid in bench.runner._children
+    bench.runner._reap(bench.client)  # type: ignore[arg-type]
+    assert bench.runner._children == {}
+    assert bench.client.runs[bench.run_of(job_id)].is_crashed()
+    assert not bench.jobs.is_held(f"job/{job_id}")
+
+
+# ---------------------------------------------------------------- cancelling
+
+
+def test_a_queued_job_is_cancelled_with_its_run(bench: Bench) -> None:
+    job_id = bench.jobs.submit(REQUEST)
+    bench.rounds()
+    bench.jobs.request_cancel(job_id)
+    bench.rounds(2)
+    assert bench.job(job_id).status == "cancelled"
+    assert bench.client.runs[bench.run_of(job_id)].is_cancelled()
+    assert len(bench.client.made) == 1
+
+
+def test_a_job_without_a_run_is_cancelled(bench: Bench) -> None:
+    job_id = bench.jobs.submit(REQUEST)
+    bench.jobs.request_cancel(job_id)
+    bench.rounds(2)
+    assert bench.job(job_id).status == "cancelled"
+    assert bench.client.made == []
+
+
+def test_a_run_that_is_gone_does_not_keep_its_job_from_being_cancelled(bench: Bench) -> None:
+    job_id = bench.jobs.submit(REQUEST)
+    bench.rounds()
+    bench.client.runs.clear()
+    bench.jobs.request_cancel(job_id)
+    bench.rounds()
+    assert bench.job(job_id).status == "cancelled"
+
+
+def test_a_running_job_of_ours_is_ended_and_leaves_no_lease(bench: Bench) -> None:
+    job_id = bench.jobs.submit(REQUEST)
+    bench.rounds()
+    held(bench, job_id)
+    pid = bench.child(job_id)
+    bench.jobs.request_cancel(job_id)
+    bench.rounds()
+    wait_dead(bench, pid)
+    record = bench.lake.read_run(job_id)
+    assert bench.job(job_id).status == "cancelled"
+    assert bench.client.runs[bench.run_of(job_id)].is_cancelled()
+    assert not bench.jobs.is_held(f"job/{job_id}")
+    assert not bench.jobs.is_held("video/v_1"), "a retry would wait for a dead run"
+    assert record is not None
+    assert (record.status, record.error_code, record.models[0].model_id) == ("cancelled", None, "detector/1")
+
+
+def test_a_running_job_of_another_worker_is_asked_to_end(bench: Bench) -> None:
+    job_id = bench.jobs.submit(REQUEST)
+    bench.rounds()
+    held(bench, job_id)
+    bench.jobs.request_cancel(job_id)
+    bench.rounds()
+    assert bench.client.runs[bench.run_of(job_id)].type.value == "CANCELLING"
+    assert bench.job(job_id).status == "cancelled"
+
+
+def test_a_run_cancelled_in_the_page_cancels_its_job(bench: Bench) -> None:
+    job_id = bench.jobs.submit(REQUEST)
+    bench.rounds()
+    held(bench, job_id)
+    pid = bench.child(job_id)
+    bench.set(job_id, states.Cancelling())
+    bench.runner._looked_at = -1e9
+    bench.rounds()
+    wait_dead(bench, pid)
+    assert bench.job(job_id).status == "cancelled"
+
+
+# ---------------------------------------------------------------- the loop
+
+
+def test_errors_of_the_server_do_not_end_the_loop(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Away, then back with an empty database: the deployments are registered again and the job gets its run."""
+    registered: list[str] = []
+    job_id = bench.jobs.submit(REQUEST)
+    request = httpx.Request("POST", "http://prefect/api")
+    refused = httpx.HTTPStatusError("500", request=request, response=httpx.Response(500, request=request))
+    troubles: list[dict[str, Exception]] = [
+        {"read_deployment_by_name": httpx.ConnectError("refused")},
+        {"create_flow_run_from_deployment": refused},
+        {"get_scheduled_flow_runs_for_work_pool": httpx.ReadTimeout("slow")},
+        {"read_deployment_by_name": ObjectNotFound(Exception("no deployment"))},
+    ]
+
+    class Opened:
+        def __enter__(self) -> FakeClient:
+            bench.client.fail = troubles.pop(0) if troubles else {}
+            return bench.client
+
+        def __exit__(self, *_: object) -> None:
+            return
+
+    def sleep(_seconds: float) -> None:
+        if not troubles and bench.job(job_id).flow_run_id:
+            bench.runner.stop()
+
+    def register(*_: object) -> list[str]:
+        registered.append("process-video/process-video")
+        return registered
+
+    monkeypatch.setattr(runner_module, "get_client", lambda sync_client: Opened())
+    monkeypatch.setattr(runner_module, "register_deployments", register)
+    clock = SimpleNamespace(time=time.time, monotonic=lambda: time.monotonic() * 1000, sleep=sleep)
+    monkeypatch.setattr(runner_module, "time", clock)
+    bench.runner.serve(tmp_path)
+    assert bench.job(job_id).flow_run_id is not None
+    assert troubles == []
+    assert len(registered) >= 3
