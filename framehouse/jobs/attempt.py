@@ -48,8 +48,8 @@ class Attempt:
 def hold_job(state: State, job_id: str, owner: str, settings: Settings, endpoints: Endpoints) -> Iterator[Attempt]:
     """Take the job's lease, renew it in the background, and give it back when the run has concluded.
 
-    After an error that is not yet concluded the lease is left to expire: the failure is recorded by the flow's hook, and
-    until then nobody else shall take the job up.
+    After an error that is not concluded yet the lease is left to expire: the failure is recorded by the flow's hook,
+    and until then nobody else shall take the job up.
 
     Raises:
         JobNotFound: no such job.
