@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import structlog
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
@@ -23,6 +24,8 @@ def record_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -
         state.result(raise_on_failure=True)
     except LeaseLost:
         return  # another run has the job; it will tell
+    except httpx.HTTPError as error:  # the Prefect server went away under the run; nothing is wrong with the job
+        log.warning("run lost its Prefect server, the reconciler makes another", error=type(error).__name__)
     except BaseException as error:  # noqa: BLE001  the outermost edge: whatever it was is recorded
         log.warning("run failed", flow=flow.name, flow_run_id=str(flow_run.id), code=facts_of(error).code)
         settings = load_settings()

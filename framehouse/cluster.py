@@ -8,6 +8,7 @@ poisonous chunk never takes the video with it.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import os
 import threading
 import time
@@ -17,7 +18,7 @@ from uuid import uuid4
 
 import distributed
 import structlog
-from distributed.client import FutureCancelledError
+from distributed.client import ClosedClientError
 from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
@@ -29,7 +30,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 Beat = Callable[[], None]
 
-_LOST = (CommClosedError, FutureCancelledError, asyncio.CancelledError, OSError)
+_LOST = (CommClosedError, ClosedClientError, concurrent.futures.CancelledError, asyncio.CancelledError, OSError)
+"""Dask's own FutureCancelledError and FuturesCancelledError are kinds of concurrent.futures.CancelledError."""
 _STALLED_EXIT_CODE = 86
 
 

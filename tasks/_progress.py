@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from uuid import UUID
 
+import httpx
+import structlog
 from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
+from prefect.exceptions import PrefectHTTPStatusError
 
 from framehouse.jobs.attempt import Attempt
 from framehouse.results.lake import ModelUse
+
+log = structlog.get_logger(__name__)
 
 _STATE_EVERY_S = 0.5
 _ARTIFACT_EVERY_S = 3.0
@@ -37,20 +43,28 @@ class Progress:
 
     def finish(self, uses: Sequence[ModelUse]) -> None:
         """Leave a table of what each model did."""
+        table = [
+            {"model": use.model_id, "planned": use.n_planned, "loaded": use.n_loaded, "gaps": use.n_gaps}
+            for use in uses
+        ]
         if self._artifact is not None:
             self._publish(100.0)
-        create_table_artifact(
-            key="models",
-            table=[
-                {"model": use.model_id, "planned": use.n_planned, "loaded": use.n_loaded, "gaps": use.n_gaps}
-                for use in uses
-            ],
-            description=f"job {self._attempt.job_id}",
-        )
+        with _no_page_no_matter():
+            create_table_artifact(key="models", table=table, description=f"job {self._attempt.job_id}")
 
     def _publish(self, percent: float) -> None:
-        if self._artifact is None:
-            created = create_progress_artifact(percent, key="frames", description=f"job {self._attempt.job_id}")
-            self._artifact = created if isinstance(created, UUID) else None
-        else:
-            update_progress_artifact(self._artifact, percent)
+        with _no_page_no_matter():
+            if self._artifact is None:
+                created = create_progress_artifact(percent, key="frames", description=f"job {self._attempt.job_id}")
+                self._artifact = created if isinstance(created, UUID) else None
+            else:
+                update_progress_artifact(self._artifact, percent)
+
+
+@contextmanager
+def _no_page_no_matter() -> Iterator[None]:
+    """Progress is for looking at: a Prefect server that is away for a moment ends no video."""
+    try:
+        yield
+    except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+        log.warning("progress not shown", error=type(error).__name__)

@@ -31,6 +31,14 @@ def slow_double(number: int, beat: Beat) -> int:
     return 2 * number
 
 
+def steady_double(number: int, beat: Beat) -> int:
+    """Three seconds, a beat every tenth of one."""
+    for _ in range(30):
+        time.sleep(0.1)
+        beat()
+    return 2 * number
+
+
 def fail(kind: str, _beat: Beat) -> None:
     if kind == "final":
         raise InferenceError("a shape", code="inference.shape", hint="look", model="detector/1", second=1.5)
