@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +22,16 @@ def run_json(stack: Stack, *words: str) -> tuple[int, list[dict[str, object]]]:
     done = stack.run("run", *words, "--json", timeout_s=600.0)
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
+
+
+def rows_when(stack: Stack, query: str, is_whole: Callable[[list[dict[str, Any]]], object]) -> list[dict[str, Any]]:
+    """Rows of a query, asked until they are whole: a failure shows at once, its rows with the next snapshot."""
+    deadline = time.monotonic() + 30.0
+    while True:
+        rows: list[dict[str, Any]] = json.loads(stack.ok("sql", query, "--format", "json"))
+        if is_whole(rows) or time.monotonic() > deadline:
+            return rows
+        time.sleep(0.5)
 
 
 def test_every_bad_file_is_named_and_the_good_one_is_done(stack: Stack, tmp_path: Path) -> None:
@@ -45,7 +58,8 @@ def test_every_bad_file_is_named_and_the_good_one_is_done(stack: Stack, tmp_path
             assert job["error"]["message"], job  # type: ignore[index]
             assert "\n" not in job["error"]["message"], job  # type: ignore[index]
             assert job["error"]["try"], job  # type: ignore[index]
-    named = json.loads(stack.ok("sql", "SELECT uri, cause, retry_command FROM failed_videos", "--format", "json"))
+    query = "SELECT uri, cause, retry_command FROM failed_videos"
+    named = rows_when(stack, query, lambda rows: set(bad) <= {row["uri"] for row in rows})
     causes = {row["uri"]: row["cause"] for row in named}
     assert {uri: causes.get(uri) for uri in bad} == bad
     assert all(row["retry_command"].startswith("framehouse jobs retry j_") for row in named)
@@ -56,16 +70,12 @@ def test_a_file_cut_short_keeps_what_decodes_and_reports_the_rest(stack: Stack, 
     dated = write(tmp_path, replace(RECIPES["dated.mp4"], name="cut.mp4", first_number=760))
     cut = damaged(dated, "cut_data")
     _, jobs = run_json(stack, str(cut), "--fps", "all")
-    rows = json.loads(
-        stack.ok(
-            "sql",
-            "SELECT status, gap_reason, count(*) AS n, min(frame_offset) AS first, max(frame_offset) AS last "
-            f"FROM inferences WHERE video_id = '{jobs[0]['video_id']}' GROUP BY ALL ORDER BY first",
-            *("--format", "json"),
-        )
+    query = (
+        "SELECT status, gap_reason, count(*) AS n, min(frame_offset) AS first, max(frame_offset) AS last "
+        f"FROM inferences WHERE video_id = '{jobs[0]['video_id']}' GROUP BY ALL ORDER BY first"
     )
-    planned = jobs[0]["n_planned"]
-    assert sum(row["n"] for row in rows) == planned
+    rows = rows_when(stack, query, bool)
+    assert sum(row["n"] for row in rows) == jobs[0]["n_planned"]
     assert rows[0]["status"] == "loaded"
     assert rows[0]["first"] == 0
     gaps = [row for row in rows if row["status"] == "gap"]
