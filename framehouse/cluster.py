@@ -22,7 +22,7 @@ from distributed.client import ClosedClientError
 from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
-from framehouse.errors import EngineUnavailable
+from framehouse.errors import EngineUnavailable, FramehouseError
 
 log = structlog.get_logger(__name__)
 
@@ -156,9 +156,12 @@ def guarded(work: Callable[[T, Beat], R], task: T, stall_s: float) -> R:
     watchdog.start()
     try:
         return work(task, beat)
+    except FramehouseError as error:
+        failure = error.bare()
     finally:
         over.set()
         watchdog.join()
+    raise failure  # out here it has no context: Dask pickles causes too, and sends a bare Exception where it cannot
 
 
 def worker_count(address: str) -> int:

@@ -69,6 +69,10 @@ class FramehouseError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message, self.hint, self.code, self.facts)
 
+    def bare(self) -> FramehouseError:
+        """The same error without its causes and traceback, which may not survive the way to another process."""
+        return _rebuild(type(self), self.message, self.hint, self.code, self.facts)
+
     def line(self) -> str:
         """The single line shown to a person: code, message, what to try."""
         return f"{self.code}: {self.message}" + (f" ({self.hint})" if self.hint else "")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import pytest
 
@@ -46,3 +47,27 @@ def test_all_errors_lists_root_first_and_each_once() -> None:
     assert tree[0] is FramehouseError
     assert len(tree) == len(set(tree))
     assert all(issubclass(error, FramehouseError) for error in tree)
+
+
+def test_an_error_of_the_work_crosses_dask_as_itself_whatever_caused_it() -> None:
+    """Dask pickles causes along with an error, and sends a bare Exception when one of them cannot be."""
+    from distributed.core import error_message
+
+    from framehouse.cluster import guarded
+    from framehouse.errors import TritonUnavailable
+
+    class Local(Exception):
+        def __reduce__(self) -> str:
+            raise TypeError("cannot be pickled")
+
+    def work(_task: int, _beat: object) -> int:
+        try:
+            raise Local("socket")
+        except Local as error:
+            raise TritonUnavailable("nobody answers", model="detector", second=1.5) from error
+
+    with pytest.raises(TritonUnavailable) as caught:
+        guarded(work, 1, 60.0)
+    received = pickle.loads(error_message(caught.value)["exception"].data)
+    assert type(received) is TritonUnavailable
+    assert received.facts == {"model": "detector", "second": 1.5}
