@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +34,7 @@ Beat = Callable[[], None]
 _LOST = (CommClosedError, ClosedClientError, concurrent.futures.CancelledError, asyncio.CancelledError, OSError)
 """Dask's own FutureCancelledError and FuturesCancelledError are kinds of concurrent.futures.CancelledError."""
 _STALLED_EXIT_CODE = 86
+_ADDRESS = re.compile(r"[a-z]+://[^/\s]+:\d+")
 
 
 def run_chunks(
@@ -78,6 +80,10 @@ def run_chunks(
 
 
 def _connect(address: str) -> distributed.Client:
+    if _ADDRESS.fullmatch(address) is None:  # such a one can keep Dask's client busy for minutes
+        raise EngineUnavailable(
+            f"{address!r} is no address of a Dask scheduler", hint="for example tcp://10.0.0.5:8786"
+        )
     try:
         return distributed.Client(address, timeout=10, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:

@@ -270,7 +270,7 @@ def test_no_scheduler_is_told_soon(free_port: Callable[[], int]) -> None:
     assert time.monotonic() - began < 15
 
 
-@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1"])
+@pytest.mark.parametrize("address", ["nonsense", "tcp://", "127.0.0.1", "tcp://127.0.0.1"])
 def test_an_address_that_is_none_is_told_at_once(address: str) -> None:
     began = time.monotonic()
     with pytest.raises(EngineUnavailable):
