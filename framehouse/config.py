@@ -28,7 +28,6 @@ class TritonSettings(BaseModel):
     url: str = Field(default="", description="host:port of a Triton gRPC endpoint; empty starts the embedded server")
     model_repository: Path | None = Field(default=None, description="model repository folder; default triton_models/")
     request_timeout_s: float = Field(default=60.0, gt=0, description="deadline of one inference request")
-    ready_timeout_s: float = Field(default=120.0, gt=0, description="how long the embedded server may take to start")
     shared_memory: bool = Field(
         default=True, description="use system shared memory when a handshake shows that it works"
     )

@@ -32,7 +32,8 @@ def run(
     settings = begin()
     uris, n_refused = _expanded(sources)
     threshold = settings.jobs.confidence if confidence is None else confidence
-    requests = [JobRequest(uri, tuple(models), fps, threshold) for uri in uris]
+    private = settings.source.allow_private_hosts
+    requests = [JobRequest(uri, tuple(models), fps, threshold, allow_private=private) for uri in uris]
     _require_engine(settings)
     state = connect(settings)
     job_ids = [submit_job(state, request, settings) for request in requests]
