@@ -27,6 +27,7 @@ class TritonSettings(BaseModel):
 
     url: str = Field(default="", description="host:port of a Triton gRPC endpoint; empty starts the embedded server")
     model_repository: Path | None = Field(default=None, description="model repository folder; default triton_models/")
+    preload: str = Field(default="detector", description="models loaded at start, by comma; others when first used")
     request_timeout_s: float = Field(default=60.0, gt=0, description="deadline of one inference request")
     shared_memory: bool = Field(
         default=True, description="use system shared memory when a handshake shows that it works"
@@ -89,6 +90,16 @@ class SourceSettings(BaseModel):
     max_redirects: int = Field(default=5, ge=0, description="redirects followed")
 
 
+class ModelSettings(BaseModel):
+    """Models that do not ship: added or pulled."""
+
+    mirror: str = Field(
+        default="",
+        description="folder or base URL that `models pull` takes all files from, as <name>/<file>; for closed networks",
+    )
+    max_bytes: int = Field(default=2 * 1024**3, gt=0, description="largest file that `models add` takes")
+
+
 class Settings(BaseSettings):
     """All settings, with their groups."""
 
@@ -102,6 +113,7 @@ class Settings(BaseSettings):
     store: StoreSettings = Field(default_factory=StoreSettings)
     jobs: JobSettings = Field(default_factory=JobSettings)
     source: SourceSettings = Field(default_factory=SourceSettings)
+    models: ModelSettings = Field(default_factory=ModelSettings)
 
     @property
     def store_dir(self) -> Path:
@@ -142,6 +154,16 @@ class Settings(BaseSettings):
     def model_repository(self) -> Path:
         """The Triton model repository of this installation."""
         return self.triton.model_repository or ROOT / "triton_models"
+
+    @property
+    def added_models_dir(self) -> Path:
+        """Models that were added or pulled here: a second model repository."""
+        return self.home / "models"
+
+    @property
+    def model_repositories(self) -> list[Path]:
+        """Every model repository, the shipped one first."""
+        return [self.model_repository, self.added_models_dir]
 
 
 def default_home() -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -26,6 +26,7 @@ from framehouse.inference.specs import ModelSpec, TritonTarget
 from framehouse.inference.triton import Answer
 from framehouse.results.lake import Lake
 from framehouse.results.parts import Part, part_paths, read_part
+from framehouse.video.framing import stretched
 from framehouse.video.probe import probe
 from framehouse.video.sampling import InferFps, chunks, frames_of_chunk, plan_frames
 
@@ -49,9 +50,29 @@ exec(ANSWER, _model)
 
 LABELS = tuple(f"number {i}" for i in range(1000))
 SPEC = ModelSpec(
-    "numbers/1", "numbers", "1", "detector", "detections", "numbers", "1", (64, 60), 1, LABELS, "1" * 32, 0.1
+    "numbers/1",
+    "numbers",
+    "1",
+    "detector",
+    "detections",
+    "numbers",
+    "1",
+    stretched((64, 60)),
+    1,
+    LABELS,
+    "1" * 32,
+    0.1,
+    steps=("step", "numbers"),
 )
-SMALL = replace(SPEC, model_id="small/1", slug="small", triton_model="small", input_size=(48, 40), digest="2" * 32)
+SMALL = replace(
+    SPEC,
+    model_id="small/1",
+    slug="small",
+    triton_model="small",
+    framing=stretched((48, 40)),
+    digest="2" * 32,
+    steps=("small",),
+)
 TARGET = TritonTarget("127.0.0.1:1", True, 20.0, 3)
 
 
@@ -83,7 +104,9 @@ def loaded(task: ChunkTask, spec: ModelSpec = SPEC) -> list[int]:
         mine = part.frame_offset[part.loaded]
         assert np.array_equal(rows.frame_offset, mine)
         assert rows.class_id.tolist() == mine.tolist(), "a row of another frame's picture"
-        scale = np.array([task.stream.width, task.stream.height]) / np.array(spec.input_size)
+        scale = np.array([task.stream.width, task.stream.height]) / np.array(
+            spec.framing.picture_size(task.stream.size)
+        )
         assert np.allclose(rows.xcycwh, [*(scale * [8, 10]), *(scale * [16, 20])], atol=1e-3)
         pts = task.chunk.pts[part.frame_offset - task.chunk.first_frame]
         assert np.array_equal(part.pts, pts)
@@ -120,15 +143,28 @@ class FakeTriton:
     spoil: Callable[[dict[str, Any]], dict[str, Any]] = lambda outputs: outputs
     seen: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
     most_unanswered: int = 0
+    lost: dict[str, FramehouseError] = field(default_factory=dict)
+    """Models that cannot be loaded, or (`down`) that fail every request."""
+    down: dict[str, FramehouseError] = field(default_factory=dict)
+    loads: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._lock, self._pool = threading.Lock(), ThreadPoolExecutor(2)
         self._waiting: list[tuple[Future[Answer], Any]] = []
         self._unanswered = 0
 
+    def ensure_loaded(self, models: Sequence[str]) -> None:
+        for model in models:
+            self.loads.append(model)
+            if model in self.lost:
+                raise self.lost[model]
+
     def submit(self, model: str, inputs: Mapping[str, Any], *, version: str = "") -> Future[Answer]:
         assert version == "1"
         future: Future[Answer] = Future()
+        if model in self.down:
+            future.set_exception(self.down[model])
+            return future
         with self._lock:
             self._unanswered += 1
             self.most_unanswered = max(self.most_unanswered, self._unanswered)

@@ -15,6 +15,7 @@ import psutil
 from framehouse.errors import InferenceError, TritonUnavailable
 from framehouse.inference.run import ChunkTask
 from framehouse.video.decode import FrameGap, decode
+from framehouse.video.framing import stretched
 
 Beat = Callable[[], None]
 
@@ -84,7 +85,9 @@ class Receipt:
 def decode_chunk(task: ChunkTask, beat: Beat) -> Receipt:
     """`infer_chunk` without a model: every planned frame of the chunk is decoded and let go."""
     n_decoded = n_gaps = 0
-    items = decode(Path(task.path), task.stream, task.chunk, task.planned, [(64, 60)], batch_size=8, beat=beat)
+    items = decode(
+        Path(task.path), task.stream, task.chunk, task.planned, [stretched((64, 60))], batch_size=8, beat=beat
+    )
     with closing(items):
         for item in items:
             if isinstance(item, FrameGap):

@@ -15,6 +15,8 @@ from real_parts import LEDGER, PartLedger, require
 
 if TYPE_CHECKING:
     from framehouse.inference.server import TritonServer
+    from framehouse.inference.specs import ModelSpec
+    from framehouse.inference.triton import TritonClient
     from local_stack import Stack
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -174,8 +176,11 @@ def sample_videos() -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
-    """The embedded Triton server with the repository's own models, ready and self-tested; gRPC at `triton.url`."""
+def triton(tmp_path_factory: pytest.TempPathFactory, added_models: Path) -> Iterator[TritonServer]:
+    """The embedded Triton server with the repository's own models, ready and self-tested; gRPC at `triton.url`.
+
+    The detector is loaded; the others when asked for: `load_served` does it. `added_models` is its second repository.
+    """
     from framehouse.errors import ConfigError
     from framehouse.inference.server import TritonServer
     from framehouse.inference.server_env import ensure_server_env
@@ -184,8 +189,33 @@ def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
         python = ensure_server_env(ROOT)
     except ConfigError as error:
         require("triton", error.line())
-    with TritonServer(python, [ROOT / "triton_models"], work_dir=tmp_path_factory.mktemp("triton")) as server:
+    roots = [ROOT / "triton_models", added_models]
+    detector = ["detector_network", "detector_nms", "detector"]
+    with TritonServer(python, roots, work_dir=tmp_path_factory.mktemp("triton"), models=detector) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def added_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of added and pulled models that the `triton` server sees, empty at first."""
+    return tmp_path_factory.mktemp("added")
+
+
+@pytest.fixture(scope="session")
+def load_served(triton: TritonServer, added_models: Path) -> Callable[[str], tuple[TritonClient, ModelSpec]]:
+    """A function that has the `triton` server load a model by slug or slug/version; gives a client and the spec."""
+    from framehouse.inference.repository import load_specs, resolve
+    from framehouse.inference.specs import TritonTarget
+    from framehouse.inference.triton import connect
+
+    client = connect(TritonTarget(triton.url, shared_memory=True, request_timeout_s=60.0, in_flight=4))
+
+    def load(name: str) -> tuple[TritonClient, ModelSpec]:
+        spec = resolve(load_specs([ROOT / "triton_models", added_models]), name)
+        client.ensure_loaded(spec.steps)
+        return client, spec
+
+    return load
 
 
 @pytest.fixture(scope="session")

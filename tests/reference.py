@@ -61,7 +61,7 @@ class Tables:
 def reference_tables(videos: Sequence[Path], infer_fps: str, triton_url: str, folder: Path) -> Tables:
     """Infer every planned frame of the videos once, in this process, and make the tables of it."""
     lake = Lake(folder / "lake")
-    spec = resolve(load_specs(ROOT / "triton_models"), "detector")
+    spec = resolve(load_specs([ROOT / "triton_models"]), "detector")
     target = TritonTarget(triton_url, shared_memory=True, request_timeout_s=60.0, in_flight=4)
     ids = set()
     for path in videos:

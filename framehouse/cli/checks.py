@@ -85,11 +85,11 @@ def _platform() -> str:
 def _models(settings: Settings) -> str:
     from framehouse.inference.repository import check, load_specs
 
-    findings = check(settings.model_repository)
+    findings = check(settings.model_repositories)
     if findings:
         first = findings[0]
         raise FramehouseError(str(first), code="config.models", hint="framehouse models check")
-    return ", ".join(load_specs(settings.model_repository))
+    return ", ".join(load_specs(settings.model_repositories))
 
 
 def _triton(settings: Settings) -> str:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from framehouse.errors import ConfigError
+from framehouse.inference.model_config import find_folders
+from framehouse.video.framing import Framing, Mode
+
+log = structlog.get_logger(__name__)
 
 CARD_NAME = "card.toml"
 
@@ -23,9 +29,27 @@ class CardInput(_Record):
     name: str
     width: int = Field(gt=0)
     height: int = Field(gt=0)
-    colour: str
-    resize: str
+    colour: Literal["RGB"] = "RGB"
+    resize: Literal["stretch", "letterbox", "letterbox-corner", "crop", "fit"]
+    pad: int = Field(default=0, ge=0, le=255)
+    short_side: int = Field(default=0, ge=0)
+    resample: Literal["bilinear", "bicubic"] = "bilinear"
     scaling: str = ""
+
+    @property
+    def framing(self) -> Framing:
+        """What the decoder must do; numbers that the way of resizing does not use are left out."""
+        mode, _, corner = self.resize.partition("-")
+        kind: Mode = mode  # type: ignore[assignment]
+        return Framing(
+            kind,
+            self.width,
+            self.height,
+            anchor="corner" if corner else "centre",
+            pad=self.pad if kind == "letterbox" else 0,
+            short_side=self.short_side if kind == "crop" else 0,
+            resample=self.resample,
+        )
 
 
 class CardVersion(_Record):
@@ -64,15 +88,28 @@ class ModelCard(_Record):
     speed: dict[str, Any] = {}
 
 
-def load_cards(repository: Path) -> dict[str, ModelCard]:
-    """Every card of a repository by its folder's name, sorted.
+def load_cards(roots: Sequence[Path]) -> dict[str, ModelCard]:
+    """Every card by its folder's name. The first repository is the shipped one; a card of a later one that cannot be
+    used is logged and left out, so that one bad added model does not take the others with it.
 
     Raises:
-        ConfigError: no such folder (`triton.repository`), or a card that cannot be used (`models.card`).
+        ConfigError: no such folder (`triton.repository`), or a card of the shipped repository that cannot be used
+            (`models.card`).
     """
-    if not repository.is_dir():
-        raise ConfigError(f"no model repository {repository}", code="triton.repository")
-    return {path.parent.name: read_card(path) for path in sorted(repository.glob(f"*/{CARD_NAME}"))}
+    shipped = roots[0]
+    if not shipped.is_dir():
+        raise ConfigError(f"no model repository {shipped}", code="triton.repository")
+    cards: dict[str, ModelCard] = {}
+    for name, folder in find_folders(roots).items():
+        if not (folder / CARD_NAME).is_file():
+            continue
+        try:
+            cards[name] = read_card(folder / CARD_NAME)
+        except ConfigError as error:
+            if folder.parent == shipped:
+                raise
+            log.warning("model left out", model=name, code=error.code, cause=error.message)
+    return cards
 
 
 def read_card(path: Path) -> ModelCard:

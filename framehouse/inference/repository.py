@@ -8,19 +8,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+import structlog
 
 from framehouse.errors import ConfigError
 from framehouse.ids import model_digest
 from framehouse.inference.adapters.registry import ADAPTERS
 from framehouse.inference.cards import CARD_NAME, CardVersion, ModelCard, load_cards, read_card, read_labels
 from framehouse.inference.config_check import config_findings, port_of
-from framehouse.inference.model_config import ensemble_steps, parameters, read_config, steps_of
+from framehouse.inference.model_config import (
+    Folders,
+    ensemble_steps,
+    find_folders,
+    parameters,
+    read_config,
+    steps_of,
+)  # fmt: skip
 from framehouse.inference.pbtxt import Message
 from framehouse.inference.specs import ModelSpec
+from framehouse.results.kinds import KINDS
+
+log = structlog.get_logger(__name__)
 
 _WITHOUT_NUMBERS = (
     *("name", "instance_group", "model_warmup", "dynamic_batching", "version_policy", "max_batch_size"),
@@ -41,20 +54,31 @@ class Finding:
     message: str
 
 
-def load_specs(repository: Path) -> dict[str, ModelSpec]:
-    """Every model version that the cards offer, by model_id.
+def load_specs(roots: Sequence[Path]) -> dict[str, ModelSpec]:
+    """Every model version that the cards of some repositories offer, by model_id.
+
+    Args:
+        roots: the shipped repository first; added models after it. A model of a later one that cannot be used is
+            logged and left out.
 
     Raises:
-        ConfigError: no such folder (`triton.repository`), or a card, configuration or file that cannot be used
-            (`models.card`, `models.config`).
+        ConfigError: no such folder (`triton.repository`), or a card, configuration or file of the shipped repository
+            that cannot be used (`models.card`, `models.config`).
     """
     specs: dict[str, ModelSpec] = {}
-    for folder, card in load_cards(repository).items():
-        for version in card.versions:
-            spec = _spec(repository, folder, card, version)
-            if spec.model_id in specs:
-                raise ConfigError(f"{spec.model_id} is offered by two cards", code="models.card", model=spec.model_id)
-            specs[spec.model_id] = spec
+    folders = find_folders(roots)
+    for name, card in load_cards(roots).items():
+        try:
+            for version in card.versions:
+                spec = _spec(folders, name, card, version)
+                if spec.model_id in specs:
+                    text = f"{spec.model_id} is offered by two cards"
+                    raise ConfigError(text, code="models.card", model=spec.model_id)
+                specs[spec.model_id] = spec
+        except ConfigError as error:
+            if folders[name].parent == roots[0]:
+                raise
+            log.warning("model left out", model=name, code=error.code, cause=error.message)
     return specs
 
 
@@ -75,31 +99,37 @@ def resolve(specs: Mapping[str, ModelSpec], name: str) -> ModelSpec:
     )
 
 
-def check(repository: Path) -> list[Finding]:
+def check(roots: Sequence[Path]) -> list[Finding]:
     """Compare cards, configurations, weights and folders with each other; empty when all is well.
 
     Raises:
         ConfigError: no such folder, or onnx is not installed and there is an ONNX file to read.
     """
-    if not repository.is_dir():
-        raise ConfigError(f"no model repository {repository}", code="triton.repository")
-    return [Finding(*found) for found in (*config_findings(repository), *_card_findings(repository))]
+    if not roots[0].is_dir():
+        raise ConfigError(f"no model repository {roots[0]}", code="triton.repository")
+    folders = find_folders(roots)
+    return [Finding(*found) for found in (*config_findings(folders), *_card_findings(folders))]
 
 
-def _spec(repository: Path, folder: str, card: ModelCard, version: CardVersion) -> ModelSpec:
+def _spec(folders: Folders, name: str, card: ModelCard, version: CardVersion) -> ModelSpec:
     adapter = ADAPTERS.get(card.family)
     if adapter is None:
-        raise ConfigError(f"{folder}: unknown family {card.family!r}; known: {', '.join(ADAPTERS)}", code="models.card")
-    labels = read_labels(repository / folder, card)
-    steps = steps_of(repository, folder, version.triton_version)
-    floor = _confidence_floor(repository, steps)
+        raise ConfigError(f"{name}: unknown family {card.family!r}; known: {', '.join(ADAPTERS)}", code="models.card")
+    if card.kind not in KINDS:
+        raise ConfigError(f"{name}: unknown kind {card.kind!r}; known: {', '.join(KINDS)}", code="models.card")
+    labels = read_labels(folders[name], card)
+    steps = steps_of(folders, name, version.triton_version)
+    settings: dict[str, str] = {}
+    for step, _ in steps:
+        settings = {**parameters(read_config(folders, step)), **settings}
+    floor = float(settings.get("confidence_floor", 0.0))
     pieces = [
         ("adapter", f"{card.family} {adapter.VERSION}".encode()),
         ("kind", card.kind.encode()),
         ("labels", "\n".join(labels).encode()),
-        ("input", card.input.model_dump_json().encode()),
+        ("framing", repr(card.input.framing).encode()),
         ("confidence_floor", repr(floor).encode()),
-        *_digest_pieces(repository, steps),
+        *_digest_pieces(folders, steps),
     ]
     return ModelSpec(
         model_id=f"{card.slug}/{version.version}",
@@ -107,29 +137,22 @@ def _spec(repository: Path, folder: str, card: ModelCard, version: CardVersion) 
         version=version.version,
         family=card.family,
         kind=card.kind,
-        triton_model=folder,
+        triton_model=name,
         triton_version=version.triton_version,
-        input_size=(card.input.width, card.input.height),
+        framing=card.input.framing,
         max_batch=card.max_batch,
         labels=labels,
         digest=model_digest(pieces),
         confidence_floor=floor,
+        settings=settings,
+        steps=tuple(dict.fromkeys(step for step, _ in reversed(steps))),
     )
 
 
-def _confidence_floor(repository: Path, steps: list[tuple[str, Path]]) -> float:
-    """The parameter `confidence_floor` of any step; 0 where nothing is cut off."""
-    for model, _ in steps:
-        found = parameters(read_config(repository, model))
-        if "confidence_floor" in found:
-            return float(found["confidence_floor"])
-    return 0.0
-
-
-def _digest_pieces(repository: Path, steps: list[tuple[str, Path]]) -> Iterator[tuple[str, bytes]]:
+def _digest_pieces(folders: Folders, steps: list[tuple[str, Path]]) -> Iterator[tuple[str, bytes]]:
     """Configuration and files of each step; independent of folder names, times, comments and runtime settings."""
     for number, (model, folder) in enumerate(steps):
-        config = read_config(repository, model)
+        config = read_config(folders, model)
         fields: dict[str, Any] = {key: value for key, value in config.items() if key not in _WITHOUT_NUMBERS}
         fields["parameters"] = {
             key: value
@@ -139,42 +162,66 @@ def _digest_pieces(repository: Path, steps: list[tuple[str, Path]]) -> Iterator[
         fields["maps"] = [[step.get("input_map"), step.get("output_map")] for step in ensemble_steps(config)]
         yield f"{number}/config", json.dumps(fields, sort_keys=True).encode()
         for path in sorted(path for path in folder.rglob("*") if path.is_file() and _counts(path)):
-            yield f"{number}/{path.relative_to(folder).as_posix()}", path.read_bytes()
+            yield f"{number}/{path.relative_to(folder).as_posix()}", file_sha256(path).encode()
+
+
+def file_sha256(path: Path) -> str:
+    """Hex digest of a file; remembered while its size and time of change stay the same: weights are large."""
+    facts = path.stat()
+    return _sha256(path, facts.st_size, facts.st_mtime_ns, facts.st_ino)
+
+
+@lru_cache(maxsize=1024)
+def _sha256(path: Path, _size: int, _mtime_ns: int, _inode: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _counts(path: Path) -> bool:
     return not (path.name.startswith((".", "README")) or path.suffix == ".pyc")
 
 
-def _card_findings(repository: Path) -> Iterator[tuple[str, str]]:
-    for path in sorted(repository.glob(f"*/{CARD_NAME}")):
-        folder = path.parent.name
-        try:
-            card = read_card(path)
-            for version in card.versions:
-                _spec(repository, folder, card, version)
-            config = read_config(repository, folder)
-        except ConfigError as error:
-            yield folder, error.message
+def _card_findings(folders: Folders) -> Iterator[tuple[str, str]]:
+    for name, folder in folders.items():
+        if not (folder / CARD_NAME).is_file():
             continue
-        yield from ((folder, text) for text in _card_texts(repository, folder, card, config))
+        try:
+            card = read_card(folder / CARD_NAME)
+            for version in card.versions:
+                _spec(folders, name, card, version)
+            config = read_config(folders, name)
+        except ConfigError as error:
+            yield name, error.message
+            continue
+        yield from ((name, text) for text in _card_texts(folder, card, config))
 
 
-def _card_texts(repository: Path, folder: str, card: ModelCard, config: Message) -> Iterator[str]:
-    labels = read_labels(repository / folder, card)
+def _card_texts(folder: Path, card: ModelCard, config: Message) -> Iterator[str]:
+    labels = read_labels(folder, card)
     if len(labels) != card.n_classes or len(set(labels)) != len(labels) or "" in labels:
         yield f"{len(labels)} labels ({len(set(labels))} different) for {card.n_classes} classes"
     if card.max_batch > max(1, int(config.get("max_batch_size", [0])[0])):
         yield f"the card's max_batch {card.max_batch} is above config.pbtxt's"
-    inputs = {str(port["name"][0]): port_of(port)[1] for port in config.get("input", [])}
-    if inputs.get(card.input.name) != [card.input.height, card.input.width, 3]:
-        stated = f"{card.input.name} {card.input.width} x {card.input.height}"
-        yield f"the card's input {stated} is not config.pbtxt's {inputs}"
+    yield from _input_texts(card, config)
     for weights in card.weights:
-        file = repository / weights.file
+        file = folder.parent / weights.file
         if not file.is_file():
             yield f"no weights {weights.file}"
-        elif (
-            hashlib.sha256(file.read_bytes()).hexdigest() != weights.sha256 or file.stat().st_size != weights.size_bytes
-        ):
+        elif file_sha256(file) != weights.sha256 or file.stat().st_size != weights.size_bytes:
             yield f"{weights.file} is not the file whose sha256 and size the card names"
+
+
+def _input_texts(card: ModelCard, config: Message) -> Iterator[str]:
+    """The card's input against the configuration's; -1 takes any size, a model without batches says its own 1."""
+    inputs = {str(port["name"][0]): port_of(port)[1] for port in config.get("input", [])}
+    wanted = [-1, -1, 3] if card.input.resize == "fit" else [card.input.height, card.input.width, 3]
+    if not int(config.get("max_batch_size", [0])[0]):
+        wanted = [1, *wanted]
+    found = inputs.get(card.input.name)
+    if (
+        found is None
+        or len(found) != len(wanted)
+        or any(have not in (want, -1) for have, want in zip(found, wanted, strict=True))
+    ):
+        stated = f"{card.input.name} {card.input.width} x {card.input.height} ({card.input.resize})"
+        yield f"the card's input {stated} is not config.pbtxt's {inputs}"

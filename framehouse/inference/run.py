@@ -24,7 +24,8 @@ from framehouse.inference.adapters.base import Adapter
 from framehouse.inference.adapters.registry import ADAPTERS
 from framehouse.inference.specs import ModelSpec, TritonTarget
 from framehouse.inference.triton import Answer, connect
-from framehouse.results.contract import KINDS, Detections, time_offsets_s
+from framehouse.results.contract import FrameRows, time_offsets_s
+from framehouse.results.kinds import KINDS
 from framehouse.results.lake import Lake
 from framehouse.results.parts import PartHeader, owed, settled, write_part
 from framehouse.video.decode import FrameBatch, FrameGap, decode
@@ -99,7 +100,8 @@ def infer_chunk(task: ChunkTask, beat: Callable[[], None] = lambda: None) -> Chu
     """Infer what the chunk owes to each model, and write it as parts.
 
     A frame that cannot be decoded, or that a model refuses, becomes a gap with its reason; gaps of earlier runs are
-    tried again. Safe to repeat, also after a kill and while another worker does the same.
+    tried again. A model that the server cannot give leaves gaps for all its frames; one that fails for now stops, and
+    the others go on. Safe to repeat, also after a kill and while another worker does the same.
 
     Args:
         beat: called for every packet that is read and every answer of the server.
@@ -155,23 +157,37 @@ class _Flow:
         self._task = task
         self._client = connect(task.triton)
         self._answered: SimpleQueue[_Pending] = SimpleQueue()
-        self._failure: FramehouseError | None = None
 
     def run(self) -> None:
         """Settle every instant of every ledger; whatever happens, write what is finished."""
         try:
+            self._load_models()
             self._feed()
             while any(ledger.n_pending for ledger in self.ledgers):
                 self._settle()
         finally:
             for ledger in self.ledgers:
                 ledger.write()
-        if self._failure is not None:
-            raise self._failure
+        failures = [ledger.failure for ledger in self.ledgers if ledger.failure is not None]
+        if failures:
+            raise failures[0]
+
+    def _load_models(self) -> None:
+        """Have the server load what it has not; a model that it cannot give has only gaps."""
+        for ledger in self.ledgers:
+            if not ledger.owed.size:
+                continue
+            self._beat()
+            try:
+                self._client.ensure_loaded(ledger.spec.steps)
+            except FramehouseError as error:
+                log.warning("model not to be had", model_id=ledger.spec.model_id, code=error.code, cause=error.message)
+                ledger.stop(error)
 
     def _feed(self) -> None:
-        """Send every decoded frame to every model that owes it, until one fails in a way that another try may mend."""
-        owing = [ledger for ledger in self.ledgers if ledger.owed.size]
+        """Send every decoded frame to every model that owes it; one that fails in a way that another try may mend gets
+        no more."""
+        owing = [ledger for ledger in self.ledgers if ledger.owed.size and ledger.failure is None]
         if not owing:
             return
         with closing(self._decoded(owing)) as items:
@@ -181,15 +197,16 @@ class _Flow:
                         ledger.add_gap(item.frame_offset, item.reason)
                     else:
                         self._send(ledger, item)
-                if self._failure is not None:
+                if all(ledger.failure is not None for ledger in owing):
                     return
 
     def _decoded(self, owing: list[_Ledger]) -> Generator[FrameBatch | FrameGap, None, None]:
         """What some ledger owes, decoded once; counts frames and the time spent in the decoder."""
         task, wanted = self._task, np.unique(np.concatenate([ledger.owed for ledger in owing]))
-        sizes = sorted({ledger.spec.input_size for ledger in owing})
+        framings = list(dict.fromkeys(ledger.spec.framing for ledger in owing))
         batch_size = max(ledger.spec.max_batch for ledger in owing)
-        items = decode(Path(task.path), task.stream, task.chunk, wanted, sizes, batch_size=batch_size, beat=self._beat)
+        source = Path(task.path)
+        items = decode(source, task.stream, task.chunk, wanted, framings, batch_size=batch_size, beat=self._beat)
         while True:
             began_s = time.perf_counter()
             item = next(items, None)
@@ -201,12 +218,12 @@ class _Flow:
 
     def _send(self, ledger: _Ledger, batch: FrameBatch) -> None:
         owes = np.isin(batch.frame_offset, ledger.owed)
-        pictures = batch.pictures[ledger.spec.input_size]
+        pictures = batch.pictures[ledger.spec.framing]
         frame_offset, pictures = batch.frame_offset[owes], pictures if owes.all() else pictures[owes]
         for start in range(0, frame_offset.size, ledger.spec.max_batch):
             while not self._answered.empty() or ledger.n_pending >= self._task.triton.in_flight:
                 self._settle()
-            if self._failure is not None:
+            if ledger.failure is not None:
                 return
             piece = slice(start, start + ledger.spec.max_batch)
             self._submit(ledger, frame_offset[piece], pictures[piece])
@@ -235,10 +252,10 @@ class _Flow:
             pending.ledger.add(pending.frame_offset, answer, rows)
 
     def _refused(self, pending: _Pending, error: FramehouseError) -> None:
-        """Retryable: stop after this one. For good: a gap; a batch is first tried frame by frame."""
+        """Retryable: no more for this model. For good: a gap; a batch is first tried frame by frame."""
         n_frames = pending.frame_offset.size
         if error.retryable:
-            self._failure = self._failure or error
+            pending.ledger.failure = pending.ledger.failure or error
         elif n_frames == 1:
             frame_offset = int(pending.frame_offset[0])
             log.warning("frame refused", frame_offset=frame_offset, code=error.code, cause=error.message)
@@ -259,13 +276,15 @@ class _Ledger:
     owed: NDArray[np.int64]
     settled: dict[int, tuple[str | None, float]] = field(default_factory=dict)
     """frame_offset -> (gap reason or None, infer_s), not yet in a part."""
-    rows: list[Detections] = field(default_factory=list)
+    rows: list[FrameRows] = field(default_factory=list)
     n_pending: int = 0
     """Requests without an answer."""
     n_inferred: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     infer_s: float = 0.0
     idle_since_s: float = 0.0
+    failure: FramehouseError | None = None
+    """Why it gets no more frames in this run: another try may mend it."""
 
     @classmethod
     def open(cls, task: ChunkTask, spec: ModelSpec) -> _Ledger:
@@ -274,13 +293,13 @@ class _Ledger:
         loaded, _ = settled(parts_dir, task.chunk.chunk_id)
         return cls(task, spec, ADAPTERS[spec.family], parts_dir, owed(task.planned, loaded))
 
-    def rows_of(self, frame_offset: NDArray[np.int64], answer: Answer) -> Detections:
+    def rows_of(self, frame_offset: NDArray[np.int64], answer: Answer) -> FrameRows:
         """What the model saw in some frames; raises what the adapter raises."""
         return self.adapter.from_outputs(
             answer.outputs, spec=self.spec, frame_offset=frame_offset, source_size=self.task.stream.size
         )
 
-    def add(self, frame_offset: NDArray[np.int64], answer: Answer, rows: Detections) -> None:
+    def add(self, frame_offset: NDArray[np.int64], answer: Answer, rows: FrameRows) -> None:
         """Take the rows of some frames."""
         busy_s = max(0.0, answer.finished_s - max(answer.started_s, self.idle_since_s))
         self.idle_since_s = max(self.idle_since_s, answer.finished_s)
@@ -296,6 +315,16 @@ class _Ledger:
             self.reasons[reason] += 1
             self.settled[frame_offset] = (reason, 0.0)
             self._write_if_many()
+
+    def stop(self, error: FramehouseError) -> None:
+        """The model is not to be had: for now, or for good, which makes a gap of every frame that it owes."""
+        if error.retryable:
+            self.failure = error
+            return
+        for frame_offset in self.owed.tolist():
+            self.add_gap(frame_offset, error.code)
+        self.write()
+        self.owed = self.owed[:0]
 
     def write(self) -> None:
         """Write what is settled as one part; nothing settled writes nothing."""

@@ -8,8 +8,9 @@ Use::
     # or by hand, and once more after a death, on the same ports:
     server.start(); server.wait_ready(120.0); server.self_test(); server.alive(); server.stop()
 
-The server runs every model folder of the repositories, under explicit model control, so that models can be loaded and
-unloaded while it runs. Its models are found by name, for example the ensemble `detector`: input `image`, uint8
+The server runs under explicit model control, so that models can be loaded and unloaded while it runs: at the start
+those that it is told, by default every folder of the repositories. Its models are found by name, for example the
+ensemble `detector`: input `image`, uint8
 [N, 512, 512, 3] RGB, N up to 8; outputs `boxes` float32 [N, 100, 4] (x1, y1, x2, y2 in input pixels), `scores` float32
 [N, 100], `classes` int32 [N, 100], `count` int32 [N, 1].
 
@@ -96,7 +97,13 @@ class TritonServer:
     """One embedded server. It may be started again after it died or was stopped, and keeps its ports."""
 
     def __init__(
-        self, python: Path, repositories: Sequence[Path], *, work_dir: Path, ports: TritonPorts | None = None
+        self,
+        python: Path,
+        repositories: Sequence[Path],
+        *,
+        work_dir: Path,
+        ports: TritonPorts | None = None,
+        models: Sequence[str] | None = None,
     ) -> None:
         """
         Args:
@@ -104,7 +111,10 @@ class TritonServer:
             repositories: model repository folders; each model in one of them only. One must hold `selftest`.
             work_dir: for the log and the backends; made when missing. One server at a time.
             ports: None takes free ones at the first start.
+            models: Triton model names to load at the start, with all their steps; the self-test is always among them.
+                None loads everything. The others are loaded when a client asks (`TritonClient.ensure_loaded`).
         """
+        self._models = models
         self.ports = ports
         self._ports_are_known = ports is not None
         self.log_path = work_dir / "triton.log"
@@ -151,7 +161,7 @@ class TritonServer:
         if self.alive():
             return
         self.stop()
-        models = find_models(self._repositories)
+        models = self._wanted_models()
         self.ports = self.ports or free_ports()
         _check_free(self.ports)
         swept = sweep()
@@ -223,6 +233,15 @@ class TritonServer:
         if self._plain_dir is not None:
             self._plain_dir.cleanup()
             self._plain_dir = None
+
+    def _wanted_models(self) -> list[str]:
+        found = find_models(self._repositories)
+        if self._models is None:
+            return found
+        missing = sorted(set(self._models) - set(found))
+        if missing:
+            raise ConfigError(f"no model {', '.join(missing)} in the repositories", code="triton.repository")
+        return list(dict.fromkeys([SELF_TEST_MODEL, *self._models]))
 
     def _start_elsewhere(self) -> bool:
         """Start again on other ports, when somebody took one of those that we had found free and told nobody yet."""

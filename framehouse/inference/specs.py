@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-Size = tuple[int, int]
-"""(width, height) in pixels."""
+from framehouse.video.framing import Framing, Size
+
+__all__ = ["Framing", "ModelSpec", "Size", "TritonTarget"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +26,8 @@ class ModelSpec:
     """Model name in requests to Triton; an ensemble where there are several steps."""
     triton_version: str
     """Model version in requests; empty leaves it to the model's version policy."""
-    input_size: Size
-    """Size of the pictures that the decoder makes for it."""
+    framing: Framing
+    """The pictures that the decoder makes for it."""
     max_batch: int
     """Most frames in one request."""
     labels: tuple[str, ...]
@@ -34,6 +36,10 @@ class ModelSpec:
     """`ids.model_digest` of everything that shapes its numbers."""
     confidence_floor: float
     """Lowest confidence that is stored; thresholds above it are applied when reading."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Parameters of the model's config.pbtxt, then of its steps'; the first of a name counts."""
+    steps: tuple[str, ...] = ()
+    """Triton models that must be loaded for it: its steps, and itself last."""
 
 
 @dataclass(frozen=True, slots=True)

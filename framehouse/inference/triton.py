@@ -12,7 +12,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -172,6 +172,25 @@ class TritonClient:
     def unload_model(self, model: str, *, timeout_s: float = _CONTROL_TIMEOUT_S) -> None:
         """Unload a model; requests that it has are answered first. An unknown model is fine."""
         _translated(model, self._grpc.unload_model, model, client_timeout=timeout_s)
+
+    def ensure_loaded(self, models: Sequence[str], *, timeout_s: float = _LOAD_TIMEOUT_S) -> None:
+        """Load what the server has not loaded yet, in the order given: steps before what uses them.
+
+        Raises:
+            InferenceError: for good: code `inference.model_broken`, the server cannot load it and says why; code
+                `inference.model_not_loaded`, a server that takes no orders has not loaded it.
+            TritonUnavailable, InferenceTimeout: no answer.
+        """
+        for model in models:
+            if self.model_ready(model):
+                continue
+            try:
+                self.load_model(model, timeout_s=timeout_s)
+            except (TritonUnavailable, InferenceTimeout):
+                raise
+            except InferenceError as error:
+                raise _not_loadable(model, self._target.url, error) from error
+            log.info("model loaded", model=model, url=self._target.url)
 
     def index(self, *, timeout_s: float = _CONTROL_TIMEOUT_S) -> list[ModelState]:
         """Every model version of the server's repository."""
@@ -354,6 +373,22 @@ def disconnect() -> None:
 _clients: dict[tuple[int, TritonTarget], TritonClient] = {}
 _clients_lock = threading.Lock()
 atexit.register(disconnect)
+
+
+def _not_loadable(model: str, url: str, error: InferenceError) -> InferenceError:
+    if "explicit model load" in error.message:  # the server runs without model control
+        return InferenceError(
+            f"the Triton server at {url} has not loaded {model} and takes no orders to",
+            code="inference.model_not_loaded",
+            hint="start it with --model-control-mode=explicit, or load the model there",
+            model=model,
+        )
+    return InferenceError(
+        f"the Triton server cannot load {error.message}",
+        code="inference.model_broken",
+        hint="framehouse models check; the server's log says more",
+        model=model,
+    )
 
 
 def _self_test_tensors() -> dict[str, Tensor]:

@@ -33,7 +33,7 @@ def check_request(request: JobRequest, settings: Settings) -> list[ModelSpec]:
         parse_infer_fps(request.infer_fps)
     if not request.models:
         raise ConfigError("no model was named", code="config.unknown_model", hint="framehouse models list")
-    specs = load_specs(settings.model_repository)
+    specs = load_specs(settings.model_repositories)
     models = {spec.model_id: spec for spec in (resolve(specs, name) for name in request.models)}
     for spec in models.values():
         if not spec.confidence_floor <= request.confidence <= 1:
@@ -52,7 +52,7 @@ def known_models(request: JobRequest, settings: Settings) -> tuple[ModelSpec, ..
     For the record of a job that ends early: by then a model may be gone, or never have been there.
     """
     try:
-        specs = load_specs(settings.model_repository)
+        specs = load_specs(settings.model_repositories)
     except ConfigError:
         return ()
     found: dict[str, ModelSpec] = {}

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from framehouse.errors import ConfigError
 from framehouse.render.overlay import NOTHING, Inferred, class_colour, rows_by_frame, shown_results
-from framehouse.results.contract import Detections
+from framehouse.results.records.boxes import Detections
 from framehouse.video.decode import FrameGap, decode
 from framehouse.video.encode import Encoder
+from framehouse.video.framing import stretched
 from framehouse.video.index import Size, VideoIndex
 from framehouse.video.sampling import chunks
 
@@ -92,11 +93,11 @@ def annotated_pictures(source: Path, index: VideoIndex, inferred: Inferred) -> I
     shown, rows = shown_results(index.pts, inferred), rows_by_frame(inferred)
     for chunk in chunks(index):
         wanted = np.arange(chunk.first_frame, chunk.first_frame + chunk.n_frames, dtype=np.int64)
-        for item in decode(source, index.stream, chunk, wanted, [size], batch_size=_DECODE_BATCH):
+        for item in decode(source, index.stream, chunk, wanted, [stretched(size)], batch_size=_DECODE_BATCH):
             if isinstance(item, FrameGap):
                 log.warning("frame left out", frame_offset=item.frame_offset, reason=item.reason)
                 continue
-            for offset, pts, picture in zip(item.frame_offset, item.pts, item.pictures[size], strict=True):
+            for offset, pts, picture in zip(item.frame_offset, item.pts, item.pictures[stretched(size)], strict=True):
                 place = int(shown[offset])
                 if place != NOTHING and not inferred.loaded[place]:
                     painter.mark_gap(picture)

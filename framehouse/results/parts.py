@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from framehouse.errors import ContractViolation, MisalignedParts, ResultsError
 from framehouse.ids import instants_digest
-from framehouse.results.contract import KINDS, SCHEMA_VERSION, Rows
+from framehouse.results.contract import SCHEMA_VERSION, FrameRows, dtype_of
 from framehouse.results.files import write_whole
+from framehouse.results.kinds import KINDS
 
 log = structlog.get_logger(__name__)
 
@@ -81,7 +82,7 @@ class Part:
     time_offset_s: NDArray[np.float64]
     gap_reason: NDArray[np.object_]
     infer_s: NDArray[np.float32]
-    rows: Rows
+    rows: FrameRows
 
     @property
     def loaded(self) -> NDArray[np.bool_]:
@@ -98,7 +99,7 @@ def write_part(
     time_offset_s: NDArray[np.float64],
     gap_reason: NDArray[np.object_],
     infer_s: NDArray[np.float32],
-    rows: Rows,
+    rows: FrameRows,
 ) -> PartRef:
     """Write one part; see `Part` for the arrays.
 
@@ -231,8 +232,8 @@ def _to_table(part: Part) -> pa.Table:
     arrays = [pa.array(ledger[name], type=arrow_type) for name, arrow_type in _LEDGER.items()]
     columns = part.rows.columns()
     items = pa.StructArray.from_arrays(
-        [pa.array(columns[name], type=_arrow(type_name)) for name, type_name in kind.fields.items()],
-        fields=[pa.field(name, _arrow(type_name)) for name, type_name in kind.fields.items()],
+        [_arrow_array(columns[name], type_name) for name, type_name in kind.stored.items()],
+        fields=[pa.field(name, _arrow(type_name)) for name, type_name in kind.stored.items()],
     )
     ends = np.searchsorted(part.rows.frame_offset, part.frame_offset, side="right").astype(np.int32)
     offsets = pa.array(np.concatenate([np.zeros(1, np.int32), ends]))
@@ -240,7 +241,7 @@ def _to_table(part: Part) -> pa.Table:
     return pa.table([*arrays, lists], names=[*_LEDGER, kind.kind])
 
 
-def _from_table(header: PartHeader, table: pa.Table, record: type[Rows]) -> Part:
+def _from_table(header: PartHeader, table: pa.Table, record: type[FrameRows]) -> Part:
     frame_offset = _numpy(table, "frame_offset")
     lists = table.column(record.kind).combine_chunks()
     status = _numpy(table, "status")
@@ -248,7 +249,7 @@ def _from_table(header: PartHeader, table: pa.Table, record: type[Rows]) -> Part
         raise ContractViolation("status and rows disagree")
     items = lists.flatten()
     lengths = np.asarray(lists.value_lengths().fill_null(0))
-    columns = {name: np.asarray(items.field(name)) for name in record.fields}
+    columns = {name: _numpy_column(items.field(name), type_name) for name, type_name in record.stored.items()}
     rows = record.from_columns(np.repeat(frame_offset, lengths), columns)
     gap_reason = _numpy(table, "gap_reason").astype(np.object_)
     part = Part(
@@ -334,4 +335,29 @@ def _numpy(table: pa.Table, name: str) -> NDArray[Any]:
 
 
 def _arrow(type_name: str) -> pa.DataType:
+    """The Arrow type of a stored column: a plain alias, or a list of one."""
+    if type_name.startswith("list<"):
+        return pa.list_(pa.type_for_alias(type_name[5:-1]))
     return pa.type_for_alias(type_name)
+
+
+def _arrow_array(values: NDArray[Any], type_name: str) -> pa.Array:
+    """[N] as it is, [N, K] as N lists of K."""
+    arrow_type = _arrow(type_name)
+    if values.ndim == 1:
+        return pa.array(values, type=arrow_type)
+    n, k = values.shape
+    ends = pa.array(np.arange(n + 1, dtype=np.int32) * k)
+    return pa.ListArray.from_arrays(ends, pa.array(np.ascontiguousarray(values).ravel(), type=arrow_type.value_type))
+
+
+def _numpy_column(values: pa.Array, type_name: str) -> NDArray[Any]:
+    """The inverse: [N], or [N, K] where all lists have K items ([0, 0] without rows)."""
+    dtype = dtype_of(type_name)
+    if not type_name.startswith("list<"):
+        return np.asarray(values).astype(dtype, copy=False)
+    lengths = np.asarray(values.value_lengths())
+    k = int(lengths[0]) if lengths.size else 0
+    if (lengths != k).any():
+        raise ContractViolation("lists of different length in one column")
+    return np.asarray(values.flatten()).astype(dtype, copy=False).reshape(len(values), k)

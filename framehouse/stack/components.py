@@ -11,6 +11,7 @@ import httpx
 
 from framehouse.config import ROOT, Settings
 from framehouse.errors import ConfigError
+from framehouse.inference.repository import load_specs, resolve
 from framehouse.inference.server import TritonServer, free_ports
 from framehouse.inference.server_env import ensure_server_env
 from framehouse.readiness import READY_DIR, forget_ready, ready_pids
@@ -123,8 +124,13 @@ class EmbeddedTriton:
     """The packaged Triton server as a component; its numbers are checked at every start."""
 
     def __init__(self, settings: Settings) -> None:
+        settings.added_models_dir.mkdir(parents=True, exist_ok=True)
         self._server = TritonServer(
-            ensure_server_env(ROOT), [settings.model_repository], work_dir=settings.triton_dir, ports=free_ports()
+            ensure_server_env(ROOT),
+            settings.model_repositories,
+            work_dir=settings.triton_dir,
+            ports=free_ports(),
+            models=_preloaded(settings),
         )
         self._started = self._tested = self._was_ready = False
 
@@ -168,6 +174,17 @@ class EmbeddedTriton:
     def pid(self) -> int | None:
         """Process id, if started."""
         return self._server.pid
+
+
+def _preloaded(settings: Settings) -> list[str]:
+    """Triton models that are loaded at the start, steps first.
+
+    Raises:
+        ConfigError: a name in the setting `triton.preload` that no card offers.
+    """
+    specs = load_specs(settings.model_repositories)
+    names = [name.strip() for name in settings.triton.preload.split(",") if name.strip()]
+    return [step for name in names for step in resolve(specs, name).steps]
 
 
 def _module(module: str, environment: dict[str, str], settings: Settings, root: Path) -> Command:

@@ -23,13 +23,14 @@ import numpy as np
 import structlog
 from av.packet import Packet
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from framehouse.errors import MediaError
 from framehouse.video.chunk_map import ChunkMap, runs
-from framehouse.video.index import Size, StreamFacts
+from framehouse.video.framing import Framing
+from framehouse.video.index import StreamFacts
+from framehouse.video.pictures import PictureMaker
 from framehouse.video.reader import Reader, SkipFrame
 from framehouse.video.salvage import salvaged
 from framehouse.video.sampling import FrameChunk
@@ -46,12 +47,12 @@ class FrameBatch:
     Attributes:
         frame_offset: int64 [B].
         pts: int64 [B].
-        pictures: size (width, height) -> uint8 [B, height, width, 3], RGB, upright, C-contiguous.
+        pictures: framing -> uint8 [B, height, width, 3], RGB, upright, C-contiguous.
     """
 
     frame_offset: NDArray[np.int64]
     pts: NDArray[np.int64]
-    pictures: Mapping[Size, NDArray[np.uint8]]
+    pictures: Mapping[Framing, NDArray[np.uint8]]
 
     def __len__(self) -> int:
         return len(self.frame_offset)
@@ -75,7 +76,7 @@ def decode(
     stream: StreamFacts,
     chunk: FrameChunk,
     wanted: NDArray[np.int64],
-    sizes: Sequence[Size],
+    framings: Sequence[Framing],
     *,
     batch_size: int = 1,
     beat: Callable[[], None] = lambda: None,
@@ -87,7 +88,7 @@ def decode(
         stream: its facts, from `probe`.
         chunk: one of `sampling.chunks`.
         wanted: frame_offsets, int64 [K], strictly increasing, all inside the chunk; none gives nothing.
-        sizes: (width, height) of the pictures to make; the upright source size is allowed.
+        framings: the pictures to make of each frame.
         batch_size: most frames in a batch.
         beat: called for every packet read: a sign of life also where no wanted frame comes out for long.
 
@@ -103,7 +104,7 @@ def decode(
         return
     if wanted[0] < chunk.first_frame or wanted[-1] >= chunk.first_frame + chunk.n_frames:
         raise MediaError(f"frames {wanted[0]}..{wanted[-1]} are not all in chunk {chunk.chunk_id}")
-    batch = _Batch(stream, chunk, sizes, batch_size)
+    batch = _Batch(stream, chunk, framings, batch_size)
     for offset, result in _pictures(path, stream, ChunkMap.of(stream, chunk), wanted, beat):
         if isinstance(result, VideoFrame):
             batch.add(offset, result)
@@ -118,25 +119,21 @@ def decode(
 class _Batch:
     """Pictures being gathered, converted as they come."""
 
-    def __init__(self, stream: StreamFacts, chunk: FrameChunk, sizes: Sequence[Size], batch_size: int) -> None:
+    def __init__(self, stream: StreamFacts, chunk: FrameChunk, framings: Sequence[Framing], batch_size: int) -> None:
         self.offsets: list[int] = []
         self._chunk, self._batch_size = chunk, batch_size
-        self._quarter_turns = -stream.rotation_deg // 90  # numpy turns counter-clockwise
-        self._makers = {size: VideoReformatter() for size in sizes}
-        self._pictures: dict[Size, NDArray[np.uint8]] = {}
+        self._maker = PictureMaker(stream, framings)
+        self._pictures: dict[Framing, NDArray[np.uint8]] = {}
 
     def add(self, offset: int, frame: VideoFrame) -> None:
         if not self.offsets:
-            self._pictures = {(w, h): np.empty((self._batch_size, h, w, 3), np.uint8) for w, h in self._makers}
-        for size, maker in self._makers.items():
-            width, height = size if self._quarter_turns % 2 == 0 else size[::-1]
-            scaled = maker.reformat(frame, width, height, "rgb24", threads=1).to_ndarray()
-            self._pictures[size][len(self.offsets)] = np.rot90(scaled, self._quarter_turns)
+            self._pictures = self._maker.room(self._batch_size)
+        self._maker.make(frame, {framing: room[len(self.offsets)] for framing, room in self._pictures.items()})
         self.offsets.append(offset)
 
     def take(self) -> FrameBatch:
         offsets = np.array(self.offsets, np.int64)
-        pictures = {size: made[: len(offsets)] for size, made in self._pictures.items()}
+        pictures = {framing: made[: len(offsets)] for framing, made in self._pictures.items()}
         self.offsets = []
         return FrameBatch(offsets, self._chunk.pts[offsets - self._chunk.first_frame], pictures)
 

@@ -58,7 +58,7 @@ def main() -> int:
         bench_video(samples["bikes.mp4"], video, seconds=arguments.seconds)
     index = probe(video)
     plan = plan_frames(index, parse_infer_fps(INFER_FPS))
-    spec = resolve(load_specs(ROOT / "triton_models"), "detector")
+    spec = resolve(load_specs([ROOT / "triton_models"]), "detector")
     n_frames = len(plan.frame_offset)
     say(f"{video.name}: {index.stream.width}x{index.stream.height}, {index.duration_s:.0f} s, {n_frames} of "
         f"{index.n_frames} frames at {INFER_FPS} fps; {CORES} cores, {_cpu()}")  # fmt: skip
@@ -113,8 +113,7 @@ def full_decode(video: Path, plan: Any, spec: ModelSpec) -> int:
         stream.codec_context.thread_count = 1
         for frame in container.decode(stream):
             if frame.pts in wanted:
-                width, height = spec.input_size
-                frame.reformat(width, height, "rgb24").to_ndarray()
+                frame.reformat(spec.framing.width, spec.framing.height, "rgb24").to_ndarray()
                 n += 1
     assert n == len(wanted)
     return n
@@ -129,7 +128,7 @@ def wanted_pictures(video: Path, index: VideoIndex, plan: Any, spec: ModelSpec, 
     """The first pictures that the model would get: uint8 [limit, h, w, 3]."""
     found = []
     for batch in _batches(video, index, plan, spec):
-        found.append(batch.pictures[spec.input_size])
+        found.append(batch.pictures[spec.framing])
         if len(found) >= limit:
             break
     return np.concatenate(found)
@@ -137,7 +136,7 @@ def wanted_pictures(video: Path, index: VideoIndex, plan: Any, spec: ModelSpec, 
 
 def _batches(video: Path, index: VideoIndex, plan: Any, spec: ModelSpec) -> Iterator[FrameBatch]:
     for chunk in chunks(index):
-        for item in decode(video, index.stream, chunk, frames_of_chunk(plan, chunk), [spec.input_size]):
+        for item in decode(video, index.stream, chunk, frames_of_chunk(plan, chunk), [spec.framing]):
             assert isinstance(item, FrameBatch), item
             yield item
 
@@ -170,7 +169,7 @@ def plain_loop(video: Path, wanted: np.ndarray, spec: ModelSpec) -> None:
         ok, picture = capture.read()
         assert ok
         if i in due:
-            resized = cv2.cvtColor(cv2.resize(picture, spec.input_size), cv2.COLOR_BGR2RGB)
+            resized = cv2.cvtColor(cv2.resize(picture, (spec.framing.width, spec.framing.height)), cv2.COLOR_BGR2RGB)
             session.run(None, {"image": resized[None]})
     capture.release()
 

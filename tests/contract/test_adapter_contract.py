@@ -3,55 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from adapter_samples import SAMPLES, SOURCE
 from framehouse.errors import TensorMismatch
 from framehouse.inference.adapters.base import Adapter
 from framehouse.inference.adapters.registry import ADAPTERS
-from framehouse.inference.specs import ModelSpec
-from framehouse.results.contract import KINDS, Detections
+from framehouse.results.contract import FrameRows
+from framehouse.results.kinds import KINDS
 from framehouse.results.parts import PartHeader, read_part, write_part
 
-INPUT, SOURCE, MAX_BATCH = (64, 48), (1920, 1080), 8
-SIZES = [0, 1, MAX_BATCH]
-
-
-def detector_outputs(n: int) -> dict[str, Any]:
-    """Picture i shows i % 3 boxes."""
-    rng = np.random.default_rng(n)
-    low = rng.uniform(0, 30, (n, 100, 2))
-    return {
-        "boxes": np.concatenate([low, low + rng.uniform(1, 30, (n, 100, 2))], axis=2).astype(np.float32),
-        "scores": np.sort(rng.uniform(0.1, 1, (n, 100)), axis=1)[:, ::-1].astype(np.float32),
-        "classes": rng.integers(0, 3, (n, 100)).astype(np.int32),
-        "count": (np.arange(n) % 3).astype(np.int32).reshape(n, 1),
-    }
-
-
-OUTPUTS: dict[str, Callable[[int], dict[str, Any]]] = {"detector": detector_outputs}
-KIND = {"detector": "detections"}
-
 each_family = pytest.mark.parametrize("family", sorted(ADAPTERS))
-each_size = pytest.mark.parametrize("n", SIZES)
+each_size = pytest.mark.parametrize(
+    ("family", "n"), [(family, n) for family in sorted(SAMPLES) for n in SAMPLES[family].sizes]
+)
 
 
-def spec_of(family: str) -> ModelSpec:
-    labels = ("person", "bicycle", "car")
-    return ModelSpec(f"{family}/1", family, "1", family, KIND[family], family, "1", INPUT, MAX_BATCH, labels, "d", 0.1)
-
-
-def read(family: str, outputs: dict[str, Any], n: int) -> Detections:
-    frame_offset = np.arange(n, dtype=np.int64) * 6
-    return ADAPTERS[family].from_outputs(outputs, spec=spec_of(family), frame_offset=frame_offset, source_size=SOURCE)
+def read(family: str, outputs: dict[str, Any], n: int, first: int = 0) -> FrameRows:
+    frame_offset = np.arange(first, first + n, dtype=np.int64) * 6
+    spec = SAMPLES[family].spec(family)
+    return ADAPTERS[family].from_outputs(outputs, spec=spec, frame_offset=frame_offset, source_size=SOURCE)
 
 
 def test_every_family_has_a_sample() -> None:
-    assert set(OUTPUTS) == set(ADAPTERS) == set(KIND)
+    assert set(SAMPLES) == set(ADAPTERS)
 
 
 @each_family
@@ -61,43 +40,47 @@ def test_the_version_is_a_positive_number(family: str) -> None:
     assert adapter.VERSION >= 1
 
 
-@each_family
 @each_size
 def test_inputs_are_a_batch_of_the_pictures(family: str, n: int) -> None:
-    pictures = np.random.default_rng(n).integers(0, 256, (n, INPUT[1], INPUT[0], 3), np.uint8)
+    width, height = SAMPLES[family].framing.picture_size(SOURCE)
+    pictures = np.random.default_rng(n).integers(0, 256, (n, height, width, 3), np.uint8)
     inputs = ADAPTERS[family].to_inputs(pictures)
     assert inputs
-    assert all(len(tensor) == n and tensor.flags.c_contiguous for tensor in inputs.values())
+    assert all(tensor.flags.c_contiguous for tensor in inputs.values())
+    assert sum(tensor.nbytes for tensor in inputs.values()) >= pictures.nbytes
+    (image,) = [tensor for tensor in inputs.values() if tensor.dtype == np.uint8]
+    assert np.array_equal(image.reshape(pictures.shape), pictures)
 
 
 @each_family
+def test_inputs_of_another_type_are_refused(family: str) -> None:
+    with pytest.raises(TensorMismatch):
+        ADAPTERS[family].to_inputs(np.zeros((1, 8, 8, 3), np.float32))  # type: ignore[arg-type]
+    with pytest.raises(TensorMismatch):
+        ADAPTERS[family].to_inputs(np.zeros((8, 8, 3), np.uint8))
+
+
 @each_size
-def test_rows_are_of_the_family_kind_and_of_the_frames_asked(family: str, n: int) -> None:
-    rows = read(family, OUTPUTS[family](n), n)
-    assert isinstance(rows, KINDS[KIND[family]])
-    assert set(rows.frame_offset.tolist()) <= set(range(0, 6 * n, 6))
-    assert (len(rows) > 0) == (n > 1)
+def test_rows_are_of_the_sample_kind_and_of_the_frames_asked(family: str, n: int) -> None:
+    sample = SAMPLES[family]
+    rows = read(family, sample.outputs(n), n)
+    assert type(rows) is KINDS[sample.kind]
+    found = {offset: int((rows.frame_offset == offset).sum()) for offset in set(rows.frame_offset.tolist())}
+    assert found == {6 * i: sample.rows_of(i) for i in range(n) if sample.rows_of(i)}
 
 
-@each_family
 @each_size
 def test_a_batch_gives_the_rows_of_its_frames_one_by_one(family: str, n: int) -> None:
-    outputs, adapter = OUTPUTS[family](n), ADAPTERS[family]
-    singly = [
-        adapter.from_outputs(
-            {name: tensor[i : i + 1] for name, tensor in outputs.items()},
-            spec=spec_of(family), frame_offset=np.array([6 * i], np.int64), source_size=SOURCE,
-        )
-        for i in range(n)
-    ]  # fmt: skip
-    together = read(family, outputs, n)
-    assert as_json(KINDS[KIND[family]].concat(singly)) == as_json(together)
+    if SAMPLES[family].max_batch == 1:
+        return  # there is no other way
+    outputs = SAMPLES[family].outputs(n)
+    singly = [read(family, {name: t[i : i + 1] for name, t in outputs.items()}, 1, first=i) for i in range(n)]
+    assert as_json(KINDS[SAMPLES[family].kind].concat(singly)) == as_json(read(family, outputs, n))
 
 
-@each_family
 @each_size
 def test_rows_survive_json_and_a_part(family: str, n: int, tmp_path: Path) -> None:
-    rows = read(family, OUTPUTS[family](n), n)
+    rows = read(family, SAMPLES[family].outputs(n), n)
     frame_offset = np.arange(n, dtype=np.int64) * 6
     part = write_part(
         tmp_path, PartHeader("v", "c000000000", f"{family}/1", "d", rows.kind), frame_offset=frame_offset,
@@ -105,30 +88,34 @@ def test_rows_survive_json_and_a_part(family: str, n: int, tmp_path: Path) -> No
         infer_s=np.zeros(n, np.float32), rows=rows,
     )  # fmt: skip
     assert as_json(read_part(Path(part.path)).rows) == as_json(rows)
-    values = json.loads(as_json(rows))
-    columns = {name: np.array(values[name], array.dtype) for name, array in rows.columns().items()}
-    again = type(rows).from_columns(np.array(values["frame_offset"], np.int64), columns)
-    assert as_json(again) == as_json(rows)
+    if len(rows):
+        values = json.loads(as_json(rows))
+        columns = {name: np.array(values[name], array.dtype) for name, array in rows.columns().items()}
+        again = type(rows).from_columns(np.array(values["frame_offset"], np.int64), columns)
+        assert as_json(again) == as_json(rows)
 
 
 @each_family
 def test_a_missing_output_and_another_batch_are_named(family: str) -> None:
-    outputs = OUTPUTS[family](2)
+    n = min(2, SAMPLES[family].max_batch)
+    outputs = SAMPLES[family].outputs(n)
     for name in outputs:
         with pytest.raises(TensorMismatch, match=name):
-            read(family, {key: tensor for key, tensor in outputs.items() if key != name}, 2)
+            read(family, {key: tensor for key, tensor in outputs.items() if key != name}, n)
     with pytest.raises(TensorMismatch):
-        read(family, outputs, 3)
+        read(family, outputs, n + 1)
 
 
 @each_family
 def test_outputs_are_left_alone(family: str) -> None:
-    outputs = OUTPUTS[family](2)
+    n = min(2, SAMPLES[family].max_batch)
+    outputs = SAMPLES[family].outputs(n)
     for tensor in outputs.values():
         tensor.setflags(write=False)  # as they come from gRPC
-    assert len(read(family, outputs, 2)) == 1
+    assert len(read(family, outputs, n)) == sum(SAMPLES[family].rows_of(i) for i in range(n))
 
 
-def as_json(rows: Any) -> str:
+def as_json(rows: FrameRows) -> str:
     columns = {"frame_offset": rows.frame_offset, **rows.columns()}
-    return json.dumps({name: array.tolist() for name, array in columns.items()}, allow_nan=False)
+    lists = {name: array.tolist() for name, array in columns.items()}
+    return json.dumps(lists, allow_nan=False) if len(rows) else "no rows"

@@ -18,11 +18,15 @@ from framehouse.inference.model_config import ensemble_steps, parameters
 from framehouse.inference.pbtxt import parse
 from framehouse.inference.repository import check, load_specs, resolve
 from framehouse.inference.zoo import RECIPES
+from framehouse.video.framing import stretched
 
 
 @pytest.fixture
 def repository(checkout: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(checkout / "triton_models", tmp_path / "models")
+    """A copy to spoil: the detector and its steps stand for all."""
+    for name in ("detector", "detector_network", "detector_nms", "selftest"):
+        shutil.copytree(checkout / "triton_models" / name, tmp_path / "models" / name)
+    return tmp_path / "models"
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -32,21 +36,21 @@ def edit(path: Path, old: str, new: str) -> None:
 
 
 def test_nothing_is_wrong_with_what_ships(checkout: Path) -> None:
-    assert check(checkout / "triton_models") == []
+    assert check([checkout / "triton_models"]) == []
 
 
 def test_the_detector_is_what_its_clients_expect(checkout: Path) -> None:
-    spec = resolve(load_specs(checkout / "triton_models"), "detector")
+    spec = resolve(load_specs([checkout / "triton_models"]), "detector")
     assert (spec.model_id, spec.family, spec.kind) == ("detector/1", "detector", "detections")
     assert (spec.triton_model, spec.triton_version) == ("detector", "1")
-    assert (spec.input_size, spec.confidence_floor) == ((512, 512), 0.1)
+    assert (spec.framing, spec.confidence_floor) == (stretched((512, 512)), 0.1)
     assert len(spec.labels) == 80
     assert (spec.labels[0], spec.labels[2], spec.labels[79]) == ("person", "car", "toothbrush")
 
 
 def test_all_weights_have_a_card_a_notice_and_a_recipe(checkout: Path) -> None:
     models = checkout / "triton_models"
-    cards = load_cards(models).values()
+    cards = load_cards([models]).values()
     listed = {weights.file for card in cards for weights in card.weights}
     assert listed == {path.relative_to(models).as_posix() for path in models.glob("*/*/*.onnx")}
     notice = (checkout / "NOTICE").read_text()
@@ -54,7 +58,10 @@ def test_all_weights_have_a_card_a_notice_and_a_recipe(checkout: Path) -> None:
         assert f"triton_models/{file}" in notice
     for card in cards:
         for weights in card.weights:
-            assert RECIPES[weights.rebuild].target == weights.file
+            if weights.rebuild:
+                assert RECIPES[weights.rebuild].target == weights.file
+            else:  # trained here: the origin begins with the script that does it
+                assert (checkout / weights.origin.split()[0].rstrip(",:")).exists()
 
 
 def test_the_configurations_are_what_triton_reads(checkout: Path) -> None:
@@ -139,7 +146,7 @@ FAULTS: list[tuple[Callable[[Path], None], str, str]] = [
 @pytest.mark.parametrize(("spoil", "model", "message"), FAULTS, ids=[str(number) for number in range(len(FAULTS))])
 def test_a_fault_is_found(repository: Path, spoil: Callable[[Path], None], model: str, message: str) -> None:
     spoil(repository)
-    findings = check(repository)
+    findings = check([repository])
     if message:
         assert any(found.model == model and message in found.message for found in findings), findings
     else:
@@ -173,21 +180,21 @@ def test_the_digest_does_not_see_what_shapes_no_number(
     repository: Path, checkout: Path, change: Callable[[Path], None]
 ) -> None:
     change(repository)
-    shipped, moved = (load_specs(path)["detector/1"].digest for path in (checkout / "triton_models", repository))
+    shipped, moved = (load_specs([path])["detector/1"].digest for path in (checkout / "triton_models", repository))
     assert moved == shipped
 
 
 @pytest.mark.parametrize("change", OTHER, ids=[f"other{number}" for number in range(len(OTHER))])
 def test_the_digest_sees_what_does(repository: Path, change: Callable[[Path], None]) -> None:
-    before = load_specs(repository)["detector/1"].digest
+    before = load_specs([repository])["detector/1"].digest
     change(repository)
-    assert load_specs(repository)["detector/1"].digest != before
+    assert load_specs([repository])["detector/1"].digest != before
 
 
 def test_the_digest_sees_the_adapter(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = load_specs(repository)["detector/1"].digest
+    before = load_specs([repository])["detector/1"].digest
     monkeypatch.setattr("framehouse.inference.adapters.detector.VERSION", 99)
-    assert load_specs(repository)["detector/1"].digest != before
+    assert load_specs([repository])["detector/1"].digest != before
 
 
 # ---------------------------------------------------------------- names
@@ -199,7 +206,7 @@ def test_a_slug_alone_means_the_highest_version(repository: Path) -> None:
         "[[versions]]",
         '[[versions]]\nversion = "10"\ntriton_version = "1"\n[[versions]]',
     )
-    specs = load_specs(repository)
+    specs = load_specs([repository])
     assert sorted(specs) == ["detector/1", "detector/10"]
     assert resolve(specs, "detector").version == "10"
     assert resolve(specs, "detector/1").version == "1"
@@ -208,23 +215,23 @@ def test_a_slug_alone_means_the_highest_version(repository: Path) -> None:
 @pytest.mark.parametrize("name", ["", "detector/3", "Detector", "dog"])
 def test_an_unknown_name_lists_the_known_ones(checkout: Path, name: str) -> None:
     with pytest.raises(ConfigError, match="known: detector/1") as refused:
-        resolve(load_specs(checkout / "triton_models"), name)
+        resolve(load_specs([checkout / "triton_models"]), name)
     assert refused.value.code == "config.unknown_model"
 
 
 def test_two_cards_may_not_offer_the_same_version(repository: Path) -> None:
     shutil.copytree(repository / "detector", repository / "detector.v2")
     with pytest.raises(ConfigError, match="detector/1 is offered by two cards"):
-        load_specs(repository)
+        load_specs([repository])
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     for read in (load_specs, check):
         with pytest.raises(ConfigError) as refused:
-            read(tmp_path / "nowhere")
+            read([tmp_path / "nowhere"])
         assert refused.value.code == "triton.repository"
-    assert load_specs(tmp_path) == {}
-    assert check(tmp_path) == []
+    assert load_specs([tmp_path]) == {}
+    assert check([tmp_path]) == []
 
 
 # ---------------------------------------------------------------- suppression, as the shipped step does it

@@ -10,6 +10,7 @@ import pytest
 import media
 from framehouse.errors import MediaError
 from framehouse.video.decode import FrameGap, decode
+from framehouse.video.framing import stretched
 from framehouse.video.probe import probe
 from framehouse.video.salvage import DAMAGED, DAMAGED_REFERENCE, MISSING
 from framehouse.video.sampling import chunks
@@ -27,13 +28,13 @@ def everything(path: Path, *, every: int = 1, target_s: float = 20.0) -> dict[in
     for chunk in chunks(index, target_s=target_s):
         wanted = np.arange(chunk.first_frame, chunk.first_frame + chunk.n_frames, every)
         offsets: list[int] = []
-        for result in decode(path, index.stream, chunk, wanted, [media.SIZE], batch_size=3):
+        for result in decode(path, index.stream, chunk, wanted, [stretched(media.SIZE)], batch_size=3):
             if isinstance(result, FrameGap):
                 offsets.append(result.frame_offset)
                 found[int(index.pts[result.frame_offset])] = result.reason
             else:
                 offsets += result.frame_offset.tolist()
-                found.update(zip(result.pts.tolist(), result.pictures[media.SIZE], strict=True))
+                found.update(zip(result.pts.tolist(), result.pictures[stretched(media.SIZE)], strict=True))
         assert offsets == wanted.tolist()
     return found
 
@@ -127,7 +128,7 @@ def test_a_file_that_shrank_after_the_probe_gives_gaps(shelf: media.Shelf) -> No
     index = probe(path)
     cut = media.damaged(path, "cut_data", name="shrunk.mp4")
     (chunk,) = chunks(index)
-    results = list(decode(cut, index.stream, chunk, np.arange(60), [media.SIZE]))
+    results = list(decode(cut, index.stream, chunk, np.arange(60), [stretched(media.SIZE)]))
     assert sum(isinstance(r, FrameGap) for r in results) > 20
     assert len(results) == 60
 
@@ -137,5 +138,5 @@ def test_a_missing_key_frame_costs_its_group(shelf: media.Shelf) -> None:
     index = probe(shelf.get("cfr.mp4"))
     last = chunks(index, target_s=0.4)[-1]
     other = shelf.get("two_frames.mp4")
-    results = list(decode(other, index.stream, last, np.array([45, 50]), [media.SIZE]))
+    results = list(decode(other, index.stream, last, np.array([45, 50]), [stretched(media.SIZE)]))
     assert [(r.frame_offset, r.reason) for r in results if isinstance(r, FrameGap)] == [(45, MISSING), (50, MISSING)]

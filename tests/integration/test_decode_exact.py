@@ -13,6 +13,7 @@ import pytest
 import media
 from framehouse.errors import MediaError
 from framehouse.video.decode import FrameBatch, FrameGap, decode
+from framehouse.video.framing import stretched
 from framehouse.video.index import Size, VideoIndex
 from framehouse.video.probe import probe
 from framehouse.video.reader import Reader
@@ -30,10 +31,10 @@ def sampled(path: Path, index: VideoIndex, fps: Any, size: Size, target_s: float
     found: dict[int, media.Picture] = {}
     for chunk in chunks(index, target_s=target_s):
         wanted = frames_of_chunk(plan, chunk)
-        for result in decode(path, index.stream, chunk, wanted, [size], batch_size=4):
+        for result in decode(path, index.stream, chunk, wanted, [stretched(size)], batch_size=4):
             assert isinstance(result, FrameBatch), result
             assert result.pts.tolist() == index.pts[result.frame_offset].tolist()
-            found.update(zip(result.frame_offset.tolist(), result.pictures[size], strict=True))
+            found.update(zip(result.frame_offset.tolist(), result.pictures[stretched(size)], strict=True))
     assert list(found) == plan.frame_offset.tolist()
     return found
 
@@ -59,9 +60,9 @@ def test_every_single_frame_alone(shelf: media.Shelf) -> None:
         reference = media.every_picture(path, media.SIZE)
         for chunk in chunks(index, target_s=0.4):
             for offset in range(chunk.first_frame, chunk.first_frame + chunk.n_frames):
-                (batch,) = decode(path, index.stream, chunk, np.array([offset]), [media.SIZE])
+                (batch,) = decode(path, index.stream, chunk, np.array([offset]), [stretched(media.SIZE)])
                 assert isinstance(batch, FrameBatch)
-                assert np.array_equal(batch.pictures[media.SIZE][0], reference[offset]), (name, offset)
+                assert np.array_equal(batch.pictures[stretched(media.SIZE)][0], reference[offset]), (name, offset)
 
 
 @pytest.mark.parametrize("name", ["edited", "no_start"])
@@ -86,12 +87,12 @@ def test_a_clock_that_is_set_back_shifts_no_frame(shelf: media.Shelf) -> None:
     n_gaps = 0
     for chunk in chunks(index, target_s=0.3):
         wanted = np.arange(chunk.first_frame, chunk.first_frame + chunk.n_frames)
-        for result in decode(path, index.stream, chunk, wanted, [media.SIZE]):
+        for result in decode(path, index.stream, chunk, wanted, [stretched(media.SIZE)]):
             if isinstance(result, FrameGap):
                 n_gaps += 1
                 assert 25 <= result.frame_offset < 30
             else:
-                assert media.read_frame_number(result.pictures[media.SIZE][0]) == result.frame_offset[0]
+                assert media.read_frame_number(result.pictures[stretched(media.SIZE)][0]) == result.frame_offset[0]
     assert n_gaps <= 3
 
 
@@ -100,13 +101,13 @@ def test_several_sizes_and_batches_at_once(shelf: media.Shelf) -> None:
     index = probe(path)
     (chunk,) = chunks(index)
     wanted = np.array([0, 7, 8, 30, 59])
-    sizes = [(64, 64), media.SIZE, (40, 30)]
+    sizes = [stretched((64, 64)), stretched(media.SIZE), stretched((40, 30))]
     batches = list(decode(path, index.stream, chunk, wanted, sizes, batch_size=2))
     assert [b.frame_offset.tolist() for b in batches if isinstance(b, FrameBatch)] == [[0, 7], [8, 30], [59]]
     for batch in batches:
         assert isinstance(batch, FrameBatch)
-        for (width, height), pictures in batch.pictures.items():
-            assert pictures.shape == (len(batch), height, width, 3)
+        for framing, pictures in batch.pictures.items():
+            assert pictures.shape == (len(batch), framing.height, framing.width, 3)
             assert pictures.dtype == np.uint8
             assert pictures.flags.c_contiguous
             assert [media.read_frame_number(p) for p in pictures] == batch.frame_offset.tolist()
@@ -114,7 +115,12 @@ def test_several_sizes_and_batches_at_once(shelf: media.Shelf) -> None:
 
 def test_nothing_wanted_opens_nothing(shelf: media.Shelf) -> None:
     index = probe(shelf.get("cfr.mp4"))
-    assert list(decode(Path("/not/there"), index.stream, chunks(index)[0], np.array([], np.int64), [media.SIZE])) == []
+    assert (
+        list(
+            decode(Path("/not/there"), index.stream, chunks(index)[0], np.array([], np.int64), [stretched(media.SIZE)])
+        )
+        == []
+    )
 
 
 def test_a_frame_of_another_chunk_is_refused(shelf: media.Shelf) -> None:
@@ -122,13 +128,13 @@ def test_a_frame_of_another_chunk_is_refused(shelf: media.Shelf) -> None:
     index = probe(path)
     first, *_ = chunks(index, target_s=0.4)
     with pytest.raises(MediaError, match="not all in chunk"):
-        list(decode(path, index.stream, first, np.array([first.n_frames]), [media.SIZE]))
+        list(decode(path, index.stream, first, np.array([first.n_frames]), [stretched(media.SIZE)]))
 
 
 def test_closing_the_generator_closes_the_file(shelf: media.Shelf) -> None:
     path = shelf.get("cfr.mp4")
     index = probe(path)
-    results = decode(path, index.stream, chunks(index)[0], np.arange(60), [media.SIZE])
+    results = decode(path, index.stream, chunks(index)[0], np.arange(60), [stretched(media.SIZE)])
     next(results)
     assert str(path) in {file.path for file in psutil.Process().open_files()}
     results.close()  # type: ignore[attr-defined]
@@ -171,7 +177,7 @@ def test_only_what_is_needed_is_decoded(
     path = shelf.get(name)
     index = probe(path)
     (chunk,) = chunks(index)
-    results = list(decode(path, index.stream, chunk, np.array(wanted), [media.SIZE], batch_size=8))
+    results = list(decode(path, index.stream, chunk, np.array(wanted), [stretched(media.SIZE)], batch_size=8))
     assert not any(isinstance(r, FrameGap) for r in results)
     assert 0 < sum(n_decoded) <= most
 
@@ -181,7 +187,7 @@ def test_the_end_of_ten_hours_is_reached_by_seeking(tmp_path: Path, n_decoded: l
     index = probe(path)
     assert (index.n_frames, index.rate) == (36000, 1)
     last = chunks(index)[-1]
-    (batch,) = decode(path, index.stream, last, np.array([35999]), [media.SIZE])
+    (batch,) = decode(path, index.stream, last, np.array([35999]), [stretched(media.SIZE)])
     assert isinstance(batch, FrameBatch)
-    assert media.read_frame_number(batch.pictures[media.SIZE][0]) == 0
+    assert media.read_frame_number(batch.pictures[stretched(media.SIZE)][0]) == 0
     assert sum(n_decoded) == 1

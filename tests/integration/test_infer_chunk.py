@@ -240,7 +240,7 @@ def test_two_workers_at_once_on_one_chunk_agree(make_task: Callable[..., ChunkTa
 def test_the_detector_sees_a_real_video(
     triton: TritonServer, sample_videos: dict[str, Path], checkout: Path, tmp_path: Path
 ) -> None:
-    spec = resolve(load_specs(checkout / "triton_models"), "detector")
+    spec = resolve(load_specs([checkout / "triton_models"]), "detector")
     target = TritonTarget(triton.url, True, 20.0, 4)
     bikes = next(path for path in sample_videos.values() if path.name == "bikes.mp4")
     task = chunk_task(bikes, tmp_path, Fraction(5), chunk=3, models=(spec,), triton=target)

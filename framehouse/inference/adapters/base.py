@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framehouse.errors import TensorMismatch
-from framehouse.inference.specs import ModelSpec, Size
-from framehouse.results.contract import Detections
+from framehouse.inference.specs import Framing, ModelSpec, Size
+from framehouse.results.contract import FrameRows
 
 Tensor = NDArray[Any]
 
@@ -25,7 +25,7 @@ class Adapter(Protocol):
         """Input tensors by name.
 
         Args:
-            pictures: uint8 [B, height, width, 3] RGB at the model's input size, B >= 0.
+            pictures: uint8 [B, height, width, 3] RGB, framed as the model's spec says, B >= 0.
 
         Raises:
             TensorMismatch: pictures of another shape or type.
@@ -39,7 +39,7 @@ class Adapter(Protocol):
         spec: ModelSpec,
         frame_offset: NDArray[np.int64],
         source_size: Size,
-    ) -> Detections:
+    ) -> FrameRows:
         """Rows in source pixels, by frame then falling confidence; frames without rows give none.
 
         Args:
@@ -80,3 +80,10 @@ def required_output(outputs: Mapping[str, Tensor], name: str, shape: tuple[int |
     if not fits:
         raise TensorMismatch(f"output {name!r} is {list(found.shape)}, expected {list(shape)}")
     return found
+
+
+def boxes_to_source(xyxy: NDArray[Any], framing: Framing, source_size: Size) -> NDArray[np.float32]:
+    """Corners in input pixels [N, 4] to centre form in source pixels, float32 [N, 4], clipped to the picture."""
+    corners = framing.to_source(xyxy.reshape(-1, 2, 2), source_size).clip(0, source_size)
+    low, high = corners[:, 0], corners[:, 1]
+    return np.concatenate([(low + high) / 2, high - low], axis=1).astype(np.float32)

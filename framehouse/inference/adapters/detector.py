@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framehouse.errors import TensorMismatch
-from framehouse.inference.adapters.base import Tensor, pictures_as_input, required_output
+from framehouse.inference.adapters.base import Tensor, boxes_to_source, pictures_as_input, required_output
 from framehouse.inference.specs import ModelSpec, Size
-from framehouse.results.contract import Detections
+from framehouse.results.records.boxes import Detections
 
 VERSION: int = 1
 
@@ -29,7 +29,7 @@ def from_outputs(
     Args:
         outputs: `boxes` float32 [B, K, 4], x1, y1, x2, y2 in input pixels; `scores` float32 [B, K]; `classes` int32
             [B, K]; `count` int32 [B, 1].
-        spec: labels, input size and confidence floor are used.
+        spec: labels, framing and confidence floor are used.
         frame_offset: int64 [B].
         source_size: (width, height) of the upright video.
 
@@ -45,7 +45,7 @@ def from_outputs(
     confidence = scores[picture, place].astype(np.float32)
     class_id = classes[picture, place].astype(np.int32)
     _check(count, boxes[picture, place], confidence, class_id, spec)
-    xcycwh = _to_source(boxes[picture, place], spec.input_size, source_size)
+    xcycwh = boxes_to_source(boxes[picture, place], spec.framing, source_size)
     order = _order(picture, confidence, class_id, xcycwh)
     keep = (confidence >= np.float32(spec.confidence_floor)) & (xcycwh[:, 2:] > 0).all(axis=1)
     order = order[keep[order]]
@@ -67,14 +67,6 @@ def _check(
         raise TensorMismatch(f"a class outside the {len(spec.labels)} labels", model=spec.model_id)
     if count.sum() != class_id.size:
         raise TensorMismatch("count outside the list", model=spec.model_id)
-
-
-def _to_source(xyxy: NDArray[np.float32], input_size: Size, source_size: Size) -> NDArray[np.float32]:
-    """Corners in input pixels [N, 4] to centre form in source pixels [N, 4], clipped to the picture."""
-    scale = np.array(source_size, np.float64) / np.array(input_size, np.float64)
-    low = np.clip(xyxy[:, :2] * scale, 0, source_size)
-    high = np.clip(xyxy[:, 2:] * scale, 0, source_size)
-    return np.concatenate([(low + high) / 2, high - low], axis=1).astype(np.float32)
 
 
 def _order(

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from framehouse.errors import FramehouseError, TensorMismatch
 from framehouse.inference.adapters import detector
 from framehouse.inference.specs import ModelSpec
-from framehouse.results.contract import Detections
+from framehouse.results.records.boxes import Detections
+from framehouse.video.framing import stretched
 
 SOURCE = (1024, 256)  # twice as wide, half as high as the input
 LABELS = ("person", "bicycle", "car")
@@ -20,8 +21,9 @@ LABELS = ("person", "bicycle", "car")
 
 def spec(floor: float = 0.1) -> ModelSpec:
     return ModelSpec(
-        "detector/1", "detector", "1", "detector", "detections", "detector", "1", (512, 512), 8, LABELS, "d" * 32, floor
-    )
+        "detector/1", "detector", "1", "detector", "detections", "detector", "1", stretched((512, 512)), 8, LABELS,
+        "d" * 32, floor,
+    )  # fmt: skip
 
 
 def outputs(*pictures: list[tuple[float, ...]], slots: int = 5) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def test_a_new_model_infers_only_itself_from_one_decode(
     assert fake.numbers_seen("small") == list(range(0, 30, 3))
     assert [tally.n_inferred for tally in receipt.tallies] == [5, 10]
     assert len(calls) == 1 and receipt.n_decoded == 10
-    assert calls[0][4] == [SMALL.input_size, SPEC.input_size]
+    assert calls[0][4] == [SPEC.framing, SMALL.framing]
 
 
 @pytest.mark.parametrize(("most", "expected"), [(1, [1] * 30), (7, [7, 7, 7, 7, 2]), (30, [30]), (256, [30])])
@@ -305,3 +305,53 @@ def test_it_beats_while_it_works(fake: FakeTriton, make_task: Callable[..., Chun
     beats: list[None] = []
     infer_chunk(make_task(Fraction(5)), lambda: beats.append(None))
     assert len(beats) >= 2 * 5
+
+
+# ---------------------------------------------------------------- one model of several
+
+
+def test_models_are_loaded_before_the_video_is_opened_steps_first(
+    fake: FakeTriton, make_task: Callable[..., ChunkTask]
+) -> None:
+    infer_chunk(make_task(models=(SPEC, SMALL)))
+    assert fake.loads == ["step", "numbers", "small"]
+    infer_chunk(make_task(models=(SPEC, SMALL)))
+    assert len(fake.loads) == 3, "nothing is owed, so nothing need be loaded"
+
+
+def test_a_model_that_cannot_be_loaded_leaves_gaps_that_say_why_and_the_others_go_on(
+    fake: FakeTriton, make_task: Callable[..., ChunkTask]
+) -> None:
+    fake.lost["small"] = InferenceError("no such file", code="inference.model_broken")
+    task = make_task(models=(SPEC, SMALL))
+    receipt = infer_chunk(task)
+    assert [tally.n_loaded for tally in receipt.tallies] == [task.planned.size, 0]
+    assert receipt.tallies[1].gap_reasons == (("inference.model_broken", task.planned.size),)
+    assert loaded(task, SPEC) == task.planned.tolist()
+    assert gaps(task, SMALL) == dict.fromkeys(task.planned.tolist(), "inference.model_broken")
+    fake.lost.clear()
+    assert [tally.n_loaded for tally in infer_chunk(task).tallies] == [task.planned.size] * 2
+
+
+@pytest.mark.parametrize("when", ["at the start", "midway"])
+def test_a_model_that_is_away_for_a_while_stops_alone_and_is_tried_again(
+    fake: FakeTriton, make_task: Callable[..., ChunkTask], when: str
+) -> None:
+    away = TritonUnavailable("away")
+    (fake.lost if when == "at the start" else fake.down)["small"] = away
+    task = make_task(models=(SPEC, SMALL))
+    with pytest.raises(TritonUnavailable, match="away"):
+        infer_chunk(task)
+    assert loaded(task, SPEC) == task.planned.tolist()
+    assert (loaded(task, SMALL), gaps(task, SMALL)) == ([], {})
+    fake.lost.clear()
+    fake.down.clear()
+    assert_whole(task, infer_chunk(task))
+    assert loaded(task, SMALL) == task.planned.tolist()
+
+
+def test_all_models_away_closes_the_video_early(fake: FakeTriton, make_task: Callable[..., ChunkTask]) -> None:
+    fake.down |= {"small": TritonUnavailable("away"), "numbers": TritonUnavailable("away")}
+    with pytest.raises(TritonUnavailable):
+        infer_chunk(make_task(models=(SPEC, SMALL)))
+    assert fake.seen == []

@@ -8,7 +8,7 @@ import pytest
 
 from framehouse.errors import ContractViolation
 from framehouse.results.assemble import ModelResults, assemble, result_keys
-from framehouse.results.contract import Detections
+from framehouse.results.records.boxes import Detections
 from lakes import rows_of
 
 VIDEO = "v_1"

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from framehouse.errors import ContractViolation, MisalignedParts, ResultsError, StoreError
 from framehouse.results import files, parts
-from framehouse.results.contract import Detections
 from framehouse.results.lake import Lake
 from framehouse.results.parts import PartHeader, owed, part_paths, read_part, settled, write_part
+from framehouse.results.records.boxes import Detections
 from lakes import DETECTOR, put_part, rows_of, video_name
 
 CHUNK = "c000000000"

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from framehouse.errors import ContractViolation
-from framehouse.results.contract import Detections, time_offsets_s
+from framehouse.results.contract import time_offsets_s
+from framehouse.results.records.boxes import Detections
 from lakes import rows_of
 
 
@@ -93,7 +94,7 @@ def test_columns_and_back() -> None:
     rows = rows_of("v", "d", range(10))
     again = Detections.from_columns(rows.frame_offset, rows.columns())
     np.testing.assert_array_equal(again.xcycwh, rows.xcycwh)
-    assert list(rows.columns()) == list(Detections.fields)
+    assert list(rows.columns()) == list(Detections.stored)
     with pytest.raises(ContractViolation, match="height"):
         Detections.from_columns(rows.frame_offset, {k: v for k, v in rows.columns().items() if k != "height"})
 

@@ -12,6 +12,7 @@ import media
 from framehouse.errors import MediaError
 from framehouse.video.decode import FrameBatch, decode
 from framehouse.video.encode import Encoder
+from framehouse.video.framing import stretched
 from framehouse.video.probe import VideoIndex, probe
 from framehouse.video.sampling import chunks
 
@@ -25,9 +26,9 @@ def pictures(path: Path, index: VideoIndex) -> list[media.Picture]:
     found: list[media.Picture] = []
     for chunk in chunks(index):
         wanted = np.arange(chunk.first_frame, chunk.first_frame + chunk.n_frames)
-        for batch in decode(path, index.stream, chunk, wanted, [index.stream.size], batch_size=8):
+        for batch in decode(path, index.stream, chunk, wanted, [stretched(index.stream.size)], batch_size=8):
             assert isinstance(batch, FrameBatch)
-            found.extend(batch.pictures[index.stream.size])
+            found.extend(batch.pictures[stretched(index.stream.size)])
     return found
 
 

@@ -1,0 +1,80 @@
+"""One sample of outputs per model family, for the adapter contract suite: a new family adds an entry here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from framehouse.inference.specs import ModelSpec
+from framehouse.video.framing import Framing, stretched
+
+SOURCE = (1920, 1080)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a family's models give.
+
+    Attributes:
+        outputs: of n pictures, by name; picture i must show `rows_of(i)` rows above the floor 0.1.
+        rows_of: number of rows of picture i.
+        framing: of the model's input; sources are 1920 x 1080.
+        smallest: 1 where a request without a picture cannot be.
+        max_batch: 1 where outputs have no batch axis.
+    """
+
+    kind: str
+    outputs: Callable[[int], dict[str, Any]]
+    rows_of: Callable[[int], int] = lambda i: i % 3
+    framing: Framing = field(default_factory=lambda: stretched((64, 48)))
+    labels: tuple[str, ...] = ("person", "bicycle", "car")
+    settings: Mapping[str, str] = field(default_factory=dict)
+    smallest: int = 0
+    max_batch: int = 8
+
+    def spec(self, family: str) -> ModelSpec:
+        """A model of the family."""
+        return ModelSpec(
+            f"{family}/1", family, "1", family, self.kind, family, "1", self.framing, self.max_batch, self.labels, "d",
+            0.1, self.settings, (family,),
+        )  # fmt: skip
+
+    @property
+    def sizes(self) -> list[int]:
+        """Batch sizes that the suite tries: none, one, most."""
+        return sorted({self.smallest, 1, self.max_batch})
+
+
+def detector_outputs(n: int) -> dict[str, Any]:
+    """Picture i shows i % 3 boxes."""
+    rng = np.random.default_rng(n)
+    low = rng.uniform(0, 30, (n, 100, 2))
+    return {
+        "boxes": np.concatenate([low, low + rng.uniform(1, 30, (n, 100, 2))], axis=2).astype(np.float32),
+        "scores": np.sort(rng.uniform(0.1, 1, (n, 100)), axis=1)[:, ::-1].astype(np.float32),
+        "classes": rng.integers(0, 3, (n, 100)).astype(np.int32),
+        "count": (np.arange(n) % 3).astype(np.int32).reshape(n, 1),
+    }
+
+
+def gaze_outputs(n: int) -> dict[str, Any]:
+    """Picture i shows i % 3 faces."""
+    rng = np.random.default_rng(n)
+    low = rng.uniform(0, 30, (n, 5, 2))
+    return {
+        "boxes": np.concatenate([low, low + rng.uniform(1, 30, (n, 5, 2))], axis=2).astype(np.float32),
+        "scores": np.sort(rng.uniform(0.3, 1, (n, 5)), axis=1)[:, ::-1].astype(np.float32),
+        "landmarks": rng.uniform(-5, 70, (n, 5, 6, 2)).astype(np.float32),
+        "yaw": rng.uniform(-1.5, 1.5, (n, 5)).astype(np.float32),
+        "pitch": rng.uniform(-1.5, 1.5, (n, 5)).astype(np.float32),
+        "count": (np.arange(n) % 3).astype(np.int32).reshape(n, 1),
+    }
+
+
+SAMPLES: dict[str, Sample] = {
+    "detector": Sample("detections", detector_outputs),
+    "gaze": Sample("gazes", gaze_outputs, labels=()),
+}
