@@ -62,7 +62,6 @@ SPEC = ModelSpec(
     LABELS,
     "1" * 32,
     0.1,
-    steps=("step", "numbers"),
 )
 SMALL = replace(
     SPEC,
@@ -71,7 +70,6 @@ SMALL = replace(
     triton_model="small",
     framing=stretched((48, 40)),
     digest="2" * 32,
-    steps=("small",),
 )
 TARGET = TritonTarget("127.0.0.1:1", True, 20.0, 3)
 

@@ -5,6 +5,6 @@ SQLite in WAL mode on one machine, PostgreSQL by URL for several. Every process 
 """
 
 from framehouse.state.database import State, open_state
-from framehouse.state.records import Job, JobRequest, Lease, LoadRow
+from framehouse.state.records import Job, JobRequest, Lease, LoadRow, Origin
 
-__all__ = ["Job", "JobRequest", "Lease", "LoadRow", "State", "open_state"]
+__all__ = ["Job", "JobRequest", "Lease", "LoadRow", "Origin", "State", "open_state"]

@@ -1,4 +1,4 @@
-"""Open the state database, and the few acts on it that must be atomic.
+"""The few acts on the state database that must be atomic.
 
 Every public method is one transaction. Compare-and-set is an UPDATE whose WHERE names what must still be true; the row
 count tells whether it was.
@@ -7,77 +7,23 @@ count tells whether it was.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError
 
-from framehouse.errors import ConfigError, JobNotFound, LeaseLost, MigrationError
+from framehouse.errors import JobNotFound, LeaseLost
 from framehouse.ids import new_job_id
-from framehouse.state.records import FINAL, Job, JobRequest, JobStatus, Lease, LoadRow
-from framehouse.state.schema import SCHEMA_VERSION, counters, jobs, leases, load_log, metadata, schema_version
-
-_BUSY_TIMEOUT_MS = 30_000
-_CREATE_LOCK = 0x46726D48  # any constant of ours
+from framehouse.state.opening import open_engine, writing
+from framehouse.state.records import FINAL, NOBODY, Job, JobRequest, JobStatus, Lease, LoadRow, Origin
+from framehouse.state.schema import counters, jobs, leases, load_log
 
 
 def open_state(url: str) -> State:
-    """Open the state database, making its tables on first use.
-
-    Raises:
-        ConfigError: the URL is wrong or nothing answers there.
-        MigrationError: the database was written by a later release.
-    """
-    try:
-        engine = _engine(url)
-        if not sa.inspect(engine).has_table(schema_version.name):
-            _create(engine)
-        with engine.connect() as connection:
-            _check_version(connection)
-    except (OperationalError, sa.exc.ArgumentError) as error:
-        shown = sa.make_url(url).render_as_string(hide_password=True) if "://" in url else url
-        raise ConfigError(f"cannot open the state database {shown}", code="config.state") from error
-    return State(engine)
-
-
-def _engine(url: str) -> sa.Engine:
-    parsed = sa.make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        return sa.create_engine(parsed, poolclass=sa.pool.NullPool)
-    Path(parsed.database or "").parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(parsed, poolclass=sa.pool.NullPool)
-
-    @sa.event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # SQLAlchemy's BEGIN below is the only one
-        connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-
-    return engine
-
-
-def _create(engine: sa.Engine) -> None:
-    """Make the tables; several processes may want to at once."""
-    with engine.begin() as connection:
-        if engine.dialect.name == "sqlite":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        elif engine.dialect.name == "postgresql":
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_CREATE_LOCK})")
-        if sa.inspect(connection).has_table(schema_version.name):
-            return
-        metadata.create_all(connection)
-        connection.execute(schema_version.insert().values(version=SCHEMA_VERSION))
-        connection.execute(counters.insert().values(name="load", value=0))
-
-
-def _check_version(connection: sa.Connection) -> None:
-    found = connection.execute(sa.select(sa.func.max(schema_version.c.version))).scalar() or 0
-    if found > SCHEMA_VERSION:
-        raise MigrationError(f"the state database has version {found}, this release knows {SCHEMA_VERSION}")
+    """Open the state database, making or upgrading its tables where needed; raises as `opening.open_engine`."""
+    return State(open_engine(url))
 
 
 class State:
@@ -90,13 +36,13 @@ class State:
         """Give the connections back."""
         self._engine.dispose()
 
-    @contextmanager
-    def _write(self) -> Iterator[sa.Connection]:
-        with self._engine.connect() as connection:
-            if self._engine.dialect.name == "sqlite":
-                connection.exec_driver_sql("BEGIN IMMEDIATE")  # a deferred one can fail half-way with "locked"
-            yield connection
-            connection.commit()
+    @property
+    def engine(self) -> sa.Engine:
+        """For the tables that other modules keep here: keys, uploads, webhooks."""
+        return self._engine
+
+    def _write(self) -> AbstractContextManager[sa.Connection]:
+        return writing(self._engine)
 
     # ── jobs ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -107,14 +53,18 @@ class State:
         client_token: str | None = None,
         flow_run_id: str | None = None,
         job_id: str | None = None,
+        origin: Origin = NOBODY,
     ) -> str:
-        """Store a new job as queued and return its id; the same client token gives the same job.
+        """Store a new job as queued and return its id; the same client token of the same owner gives the same job.
 
         `flow_run_id` names the Prefect run that already works on it (a run started by hand in the Prefect UI).
         """
         row = {
             "job_id": job_id or new_job_id(),
-            "client_token": client_token,
+            "client_token": f"{origin.owner}/{client_token}" if client_token and origin.owner else client_token,
+            "owner": origin.owner,
+            "wire": None if origin.wire is None else list(origin.wire),
+            "upload_id": origin.upload_id,
             "uri": request.uri,
             "models": list(request.models),
             "infer_fps": request.infer_fps,
@@ -131,7 +81,7 @@ class State:
                 connection.execute(jobs.insert().values(row))
         except IntegrityError:
             with self._engine.connect() as connection:
-                same_token = sa.select(jobs.c.job_id).where(jobs.c.client_token == client_token)
+                same_token = sa.select(jobs.c.job_id).where(jobs.c.client_token == row["client_token"])
                 known = connection.execute(same_token).scalar() if client_token else None
             if known is None:
                 raise
@@ -162,9 +112,10 @@ class State:
         statuses: Sequence[str] = (),
         job_ids: Sequence[str] = (),
         video_ids: Sequence[str] = (),
+        owner: str | None = None,
         limit: int | None = None,
     ) -> list[Job]:
-        """Jobs, newest first."""
+        """Jobs, newest first; of everybody, or of one owner."""
         query = sa.select(jobs).order_by(jobs.c.submitted_at.desc(), jobs.c.job_id.desc()).limit(limit)
         if statuses:
             query = query.where(jobs.c.status.in_(statuses))
@@ -172,6 +123,8 @@ class State:
             query = query.where(jobs.c.job_id.in_(job_ids))
         if video_ids:
             query = query.where(jobs.c.video_id.in_(video_ids))
+        if owner is not None:
+            query = query.where(jobs.c.owner == owner)
         with self._engine.connect() as connection:
             return [_job(row) for row in connection.execute(query).mappings()]
 
@@ -477,6 +430,7 @@ def _job(row: sa.RowMapping) -> Job:
         priority=row["priority"],
         allow_private=bool(row["allow_private"]),
     )
-    same = {name: row[name] for name in Job.__dataclass_fields__ if name != "request"}
+    origin = Origin(row["owner"], None if row["wire"] is None else tuple(row["wire"]), row["upload_id"])
+    same = {name: row[name] for name in Job.__dataclass_fields__ if name not in ("request", "origin")}
     same["cancel_requested"] = bool(same["cancel_requested"])
-    return Job(request=request, **same)
+    return Job(request=request, origin=origin, **same)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 JobStatus = Literal["queued", "running", "done", "failed", "cancelled"]
 FINAL: frozenset[str] = frozenset({"done", "failed", "cancelled"})
@@ -26,11 +26,30 @@ class JobRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Who asked for a job over HTTP, and in which words.
+
+    Attributes:
+        owner: id of the key; empty for the machine's owner.
+        wire: the `models` of a `/videoinfer` request as they were sent; None for any other way.
+        upload_id: the upload that its `uri` means; None where there is none.
+    """
+
+    owner: str = ""
+    wire: tuple[dict[str, Any], ...] | None = None
+    upload_id: str | None = None
+
+
+NOBODY = Origin()
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One row of `jobs`. Times are seconds since the epoch."""
 
     job_id: str
     request: JobRequest
+    origin: Origin
     status: JobStatus
     video_id: str | None
     attempt: int

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from framehouse.errors import ConfigError, JobNotFound, LeaseLost, MigrationError
-from framehouse.state import JobRequest, State, open_state
+from framehouse.state import JobRequest, Origin, State, open_state
 
 REQUEST = JobRequest("clip.mp4", ("detector",), "5", 0.4)
 
@@ -223,3 +224,27 @@ def test_a_wrong_url_is_one_line_without_its_password() -> None:
         open_state("postgresql+psycopg://me:secret@127.0.0.1:1/none")
     assert "secret" not in caught.value.line()
     assert caught.value.code == "config.state"
+
+
+def test_a_database_of_the_first_version_is_brought_up_to_date_by_many_at_once(url: str) -> None:
+    old = open_state(url)
+    job_id = old.submit(REQUEST, client_token="t")
+    with old.engine.begin() as connection:
+        for column in ("owner", "wire", "upload_id"):
+            connection.exec_driver_sql(f"ALTER TABLE jobs DROP COLUMN {column}")
+        for table in ("api_keys", "uploads", "webhooks", "deliveries"):
+            connection.exec_driver_sql(f"DROP TABLE {table}")
+        connection.exec_driver_sql("DELETE FROM schema_version")
+        connection.exec_driver_sql("INSERT INTO schema_version VALUES (1)")
+    old.close()
+    with ThreadPoolExecutor(4) as pool:
+        opened = list(pool.map(open_state, [url] * 4))
+    job = opened[0].job(job_id)
+    assert (job.request, job.origin, job.status) == (REQUEST, Origin(), "queued")
+    wire = ({"model_id": "detector", "model_version": "1", "inference_type": "object-detection"},)
+    later = opened[1].submit(REQUEST, origin=Origin("k_1", wire, "u_1"), client_token="t")
+    assert opened[2].job(later).origin == Origin("k_1", wire, "u_1")
+    assert later != job_id, "a token counts for its owner alone"
+    assert [job.job_id for job in opened[3].list_jobs(owner="k_1")] == [later]
+    for state in opened:
+        state.close()

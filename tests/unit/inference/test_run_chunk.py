@@ -313,9 +313,10 @@ def test_it_beats_while_it_works(fake: FakeTriton, make_task: Callable[..., Chun
 def test_models_are_loaded_before_the_video_is_opened_steps_first(
     fake: FakeTriton, make_task: Callable[..., ChunkTask]
 ) -> None:
-    infer_chunk(make_task(models=(SPEC, SMALL)))
+    models = (replace(SPEC, steps=("step", "numbers")), replace(SMALL, steps=("small",)))
+    infer_chunk(make_task(models=models))
     assert fake.loads == ["step", "numbers", "small"]
-    infer_chunk(make_task(models=(SPEC, SMALL)))
+    infer_chunk(make_task(models=models))
     assert len(fake.loads) == 3, "nothing is owed, so nothing need be loaded"
 
 
@@ -323,7 +324,7 @@ def test_a_model_that_cannot_be_loaded_leaves_gaps_that_say_why_and_the_others_g
     fake: FakeTriton, make_task: Callable[..., ChunkTask]
 ) -> None:
     fake.lost["small"] = InferenceError("no such file", code="inference.model_broken")
-    task = make_task(models=(SPEC, SMALL))
+    task = make_task(models=(SPEC, replace(SMALL, steps=("small",))))
     receipt = infer_chunk(task)
     assert [tally.n_loaded for tally in receipt.tallies] == [task.planned.size, 0]
     assert receipt.tallies[1].gap_reasons == (("inference.model_broken", task.planned.size),)
@@ -339,7 +340,7 @@ def test_a_model_that_is_away_for_a_while_stops_alone_and_is_tried_again(
 ) -> None:
     away = TritonUnavailable("away")
     (fake.lost if when == "at the start" else fake.down)["small"] = away
-    task = make_task(models=(SPEC, SMALL))
+    task = make_task(models=(SPEC, replace(SMALL, steps=("small",))))
     with pytest.raises(TritonUnavailable, match="away"):
         infer_chunk(task)
     assert loaded(task, SPEC) == task.planned.tolist()
