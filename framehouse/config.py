@@ -100,6 +100,20 @@ class ModelSettings(BaseModel):
     max_bytes: int = Field(default=2 * 1024**3, gt=0, description="largest file that `models add` takes")
 
 
+class ApiSettings(BaseModel):
+    """The HTTP server."""
+
+    host: str = Field(default="127.0.0.1", description="address to listen on; beyond loopback, keys are needed")
+    port: int = Field(default=8800, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    public_url: str = Field(default="", description="http(s)://host[:port] under which clients reach it, if another")
+    workspace: str = Field(default="local", description="workspace of a local install without keys")
+    max_upload_bytes: int = Field(default=200 * 1024**3, gt=0, description="largest upload of a caller without a key")
+    max_waiting_jobs: int = Field(default=10_000, gt=0, description="unfinished jobs of a caller without a key")
+    upload_ttl_s: int = Field(default=24 * 3600, gt=0, description="life of a signed upload URL")
+    result_ttl_s: int = Field(default=7 * 24 * 3600, gt=0, description="life of a signed result URL")
+    upload_wait_s: float = Field(default=900.0, gt=0, description="a job waits so long for its upload to arrive")
+
+
 class Settings(BaseSettings):
     """All settings, with their groups."""
 
@@ -113,6 +127,7 @@ class Settings(BaseSettings):
     store: StoreSettings = Field(default_factory=StoreSettings)
     jobs: JobSettings = Field(default_factory=JobSettings)
     source: SourceSettings = Field(default_factory=SourceSettings)
+    api: ApiSettings = Field(default_factory=ApiSettings)
     models: ModelSettings = Field(default_factory=ModelSettings)
 
     @property

@@ -26,11 +26,17 @@
     │ ├ QueryRejected        store.query_rejected
     │ ├ QueryTimeout         store.query_timeout
     │ └ StoreLocked*         store.locked
-    └ JobError               job.error
-      ├ JobNotFound          job.not_found
-      ├ LeaseLost            job.lease_lost
-      ├ DeploymentMissing    job.deployment_missing
-      └ EngineUnavailable*   job.engine_unavailable                      * retryable
+    ├ JobError               job.error
+    │ ├ JobNotFound          job.not_found
+    │ ├ LeaseLost            job.lease_lost
+    │ ├ DeploymentMissing    job.deployment_missing
+    │ └ EngineUnavailable*   job.engine_unavailable
+    └ ApiError               api.error
+      ├ BadRequest           api.bad_request
+      ├ Unauthorised         api.unauthorised
+      ├ NotAllowed           api.not_allowed
+      ├ NotFound             api.not_found
+      └ TooMany              api.limit                                   * retryable
 
 `retryable` and `code` are class attributes: the first decides whether a task tries again, the second lands in the run
 record, in SQL, in the HTTP body and in the CLI line. A raiser may narrow the code (`code="config.infer_fps"`) and the
@@ -269,6 +275,45 @@ class EngineUnavailable(JobError):
     default_code = "job.engine_unavailable"
     retryable = True
     default_hint = "run: framehouse up"
+
+
+class ApiError(FramehouseError):
+    """A request over HTTP that is not served."""
+
+    default_code = "api.error"
+
+
+class BadRequest(ApiError):
+    """A request that cannot be understood."""
+
+    default_code = "api.bad_request"
+    default_hint = "see /docs"
+
+
+class Unauthorised(ApiError):
+    """No key, or one that is not known here."""
+
+    default_code = "api.unauthorised"
+    default_hint = "make a key with `framehouse keys create`; send it as Authorization: Bearer, or as api_key"
+
+
+class NotAllowed(ApiError):
+    """The key is known, but this is not for it."""
+
+    default_code = "api.not_allowed"
+    default_hint = "use a key with the scope that is needed"
+
+
+class NotFound(ApiError):
+    """Nothing of this name, or nothing that this key may see."""
+
+    default_code = "api.not_found"
+
+
+class TooMany(ApiError):
+    """A limit of the key is reached."""
+
+    default_code = "api.limit"
 
 
 def all_errors(root: type[FramehouseError] = FramehouseError) -> list[type[FramehouseError]]:

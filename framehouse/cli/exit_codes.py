@@ -16,6 +16,7 @@ EXIT_CODES: dict[type[errors.FramehouseError], int] = {
     errors.ResultsError: 6,
     errors.StoreError: 7,
     errors.JobError: 8,
+    errors.ApiError: 9,
 }
 
 

@@ -45,6 +45,12 @@ PINNED = {
     "LeaseLost": "job.lease_lost",
     "DeploymentMissing": "job.deployment_missing",
     "EngineUnavailable": "job.engine_unavailable",
+    "ApiError": "api.error",
+    "BadRequest": "api.bad_request",
+    "Unauthorised": "api.unauthorised",
+    "NotAllowed": "api.not_allowed",
+    "NotFound": "api.not_found",
+    "TooMany": "api.limit",
 }
 RETRYABLE = {
     "SourceUnavailable",
@@ -64,6 +70,7 @@ EXITS = {
     "ResultsError": 6,
     "StoreError": 7,
     "JobError": 8,
+    "ApiError": 9,
 }
 TREE = [error for error in all_errors() if error.__module__.startswith("framehouse.")]
 

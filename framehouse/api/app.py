@@ -1,0 +1,46 @@
+"""The FastAPI application: routes in the order in which they are matched, errors, one context."""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+from fastapi import FastAPI
+
+from framehouse.api import errors
+from framehouse.api.context import Api, is_loopback
+from framehouse.api.routes import health
+from framehouse.api.signing import UrlSigner
+from framehouse.config import Settings
+from framehouse.state import open_state
+from framehouse.state.keys import Keys
+
+RESERVED = frozenset(
+    {
+        "v1",
+        "ui",
+        "docs",
+        "openapi.json",
+        "health",
+        "metrics",
+        "videoinfer",
+        "video_upload_signed_url",
+        "uploads",
+        "results",
+    }
+)
+"""First path segments that are ours: no workspace may bear them."""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The server's application. Opens the state database; raises what `open_state` raises."""
+    app = FastAPI(
+        title="Framehouse", version=metadata.version("framehouse"), redoc_url=None,
+        description="Self-hosted video inference.", redirect_slashes=False,
+    )  # fmt: skip
+    state = open_state(settings.state_url)
+    app.state.api = Api(
+        settings, state, Keys(state.engine), UrlSigner.of(settings.state_dir), is_loopback(settings.api.host)
+    )
+    errors.install(app)
+    app.include_router(health.router)
+    return app

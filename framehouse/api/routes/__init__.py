@@ -1,0 +1,1 @@
+"""One file per resource. Routes translate; they hold no logic."""
