@@ -37,13 +37,14 @@ from prefect.states import Cancelled, Cancelling, Crashed, Pending
 from prefect.utilities.engine import propose_state_sync
 
 from framehouse.config import Settings, find_endpoints, load_settings, require_checkout
-from framehouse.errors import EngineUnavailable, JobError
+from framehouse.errors import EngineUnavailable, JobError, SourceNotFound
 from framehouse.jobs.deploy import PROCESS_VIDEO, register_deployments
 from framehouse.jobs.outcome import conclude_early
 from framehouse.jobs.submit import connect, known_models
 from framehouse.readiness import say_ready
 from framehouse.results.lake import Lake
 from framehouse.state import Job
+from framehouse.state.uploads import Uploads
 from framehouse.telemetry import configure_logging, redact_uri
 
 log = structlog.get_logger(__name__)
@@ -234,6 +235,7 @@ class Runner:
         look = time.monotonic() - self._looked_at > _LOOK_S
         if look:
             self._looked_at = time.monotonic()
+            self._fail_without_upload()
         n_waiting, prefect = 0, self._settings.prefect
         for job in self._state.owed_jobs(limit=prefect.max_waiting_runs + len(self._children)):
             if self._child_of(job) is not None:
@@ -245,6 +247,17 @@ class Runner:
             elif job.flow_run_id is None or (look and self._is_lost(client, job)):
                 self._create_run(client, job)
             n_waiting += 1
+
+    def _fail_without_upload(self) -> None:
+        """End jobs that have waited long enough for their upload."""
+        limit_s = self._settings.api.upload_wait_s
+        for job_id in Uploads(self._state.engine).missing(limit_s):
+            error = SourceNotFound(
+                f"no upload arrived within {limit_s:g} s", code="source.upload_missing",
+                hint="PUT the file to the signed URL, then start another job",
+            )  # fmt: skip
+            job = self._state.job(job_id)
+            conclude_early(self._state, self._lake, job, "failed", error, known_models(job.request, self._settings))
 
     def _is_lost(self, client: SyncPrefectClient, job: Job) -> bool:
         """Whether the run that was to do the job will not: over, gone, or its process dead without a word."""

@@ -35,6 +35,7 @@ def plan_stack(settings: Settings, root: Path) -> Supervisor:
     components += [
         Component("loader", _module("framehouse.loader", {}, settings, root)),
         Component("runner", _module("framehouse.jobs.runner", environment, settings, root), after=after),
+        _api(settings, endpoints, root),
     ]
     return Supervisor(settings, components, endpoints)
 
@@ -120,6 +121,15 @@ def _dask(settings: Settings, endpoints: dict[str, str]) -> list[Component]:
     ]
 
 
+def _api(settings: Settings, endpoints: dict[str, str], root: Path) -> Component:
+    port = free_port(settings.api.port)
+    address = f"http://{settings.api.host}:{port}"
+    endpoints["api_url"] = address
+    return Component(
+        "api", _module("framehouse.api.server", {}, settings, root, name="api", argument=str(port)), address
+    )
+
+
 class EmbeddedTriton:
     """The packaged Triton server as a component; its numbers are checked at every start."""
 
@@ -187,11 +197,13 @@ def _preloaded(settings: Settings) -> list[str]:
     return [step for name in names for step in resolve(specs, name).steps]
 
 
-def _module(module: str, environment: dict[str, str], settings: Settings, root: Path) -> Command:
-    """A module of ours that says itself when it is ready."""
-    name, ready_dir = module.rsplit(".", 1)[-1], _ready_dir(settings)
+def _module(
+    module: str, environment: dict[str, str], settings: Settings, root: Path, *, name: str = "", argument: str = ""
+) -> Command:
+    """A module of ours that says itself when it is ready, by its last name unless another is given."""
+    name, ready_dir = name or module.rsplit(".", 1)[-1], _ready_dir(settings)
     path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")]))
-    argv = [sys.executable, "-m", module]
+    argv = [sys.executable, "-m", module, *filter(None, [argument])]
     return Command(
         argv,
         {"PYTHONPATH": path, READY_DIR: str(ready_dir), **environment},

@@ -18,7 +18,7 @@ from framehouse.errors import JobNotFound, LeaseLost
 from framehouse.ids import new_job_id
 from framehouse.state.opening import open_engine, writing
 from framehouse.state.records import FINAL, NOBODY, Job, JobRequest, JobStatus, Lease, LoadRow, Origin
-from framehouse.state.schema import counters, jobs, leases, load_log
+from framehouse.state.schema import counters, jobs, leases, load_log, uploads
 
 
 def open_state(url: str) -> State:
@@ -129,15 +129,17 @@ class State:
             return [_job(row) for row in connection.execute(query).mappings()]
 
     def owed_jobs(self, limit: int | None = None) -> list[Job]:
-        """Unfinished jobs that no live lease holds and whose outcome is not on its way.
+        """Unfinished jobs that no live lease holds, whose upload is here, and whose outcome is not on its way.
 
         Highest priority first, then oldest; the first `limit` of them.
         """
         held = sa.select(leases.c.name).where(leases.c.expires_at > time.time())
+        on_their_way = sa.select(uploads.c.upload_id).where(uploads.c.completed_at.is_(None))
         query = (
             sa.select(jobs)
             .where(jobs.c.status.in_(["queued", "running"]), jobs.c.outcome.is_(None))
             .where(sa.literal("job/").concat(jobs.c.job_id).not_in(held))
+            .where(sa.or_(jobs.c.upload_id.is_(None), jobs.c.upload_id.not_in(on_their_way)))
             .order_by(jobs.c.priority.desc(), jobs.c.submitted_at, jobs.c.job_id)
             .limit(limit)
         )

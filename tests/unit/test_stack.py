@@ -76,13 +76,13 @@ def names(found: Supervisor) -> list[str]:
     [
         (
             {"prefect": PREFECT, "triton": TRITON, "dask": DASK},
-            ["loader", "runner"],
+            ["loader", "runner", "api"],
             {"prefect_api_url": PREFECT.api_url, "triton_url": TRITON.url, "dask_address": DASK.scheduler_address},
         ),
-        ({"triton": TRITON, "dask": DASK}, ["prefect", "loader", "runner"], {"triton_url": TRITON.url}),
+        ({"triton": TRITON, "dask": DASK}, ["prefect", "loader", "runner", "api"], {"triton_url": TRITON.url}),
         (
             {"triton": TRITON, "prefect": PREFECT},
-            ["dask-scheduler", "dask-workers", "loader", "runner"],
+            ["dask-scheduler", "dask-workers", "loader", "runner", "api"],
             {"prefect_api_url": PREFECT.api_url},
         ),
     ],
@@ -97,7 +97,7 @@ def test_what_the_settings_place_elsewhere_is_not_started(
     monkeypatch.setattr(components, "free_port", lambda preferred=0: preferred or 50001)
     planned = plan_stack(Settings(home=tmp_path, **elsewhere), tmp_path)  # type: ignore[arg-type]
     assert names(planned) == here
-    assert set(planned.endpoints) == {"prefect_api_url", "triton_url", "dask_address"}
+    assert set(planned.endpoints) == {"prefect_api_url", "triton_url", "dask_address", "api_url"}
     assert planned.endpoints | endpoints == planned.endpoints
 
 

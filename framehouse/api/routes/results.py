@@ -1,0 +1,55 @@
+"""Results by signed URL: made once from the published snapshot, kept compressed, sent as they are."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import secrets
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from fastapi.responses import FileResponse, Response
+
+from framehouse.api.context import Api, ApiContext
+from framehouse.api.urls import absolute
+from framehouse.errors import JobNotFound
+from framehouse.jobs.wire import options_of
+from framehouse.state import Job
+from framehouse.store.job_results import job_results
+
+router = APIRouter(tags=["results"])
+_LEVEL = 5
+
+
+def result_url(api: Api, job_id: str, request: Request) -> str:
+    """A signed URL under which a job's results are read, made anew at each poll."""
+    return absolute(
+        api, request, api.signer.sign("GET", f"/results/{job_id}.json", ttl_s=api.settings.api.result_ttl_s)
+    )
+
+
+@router.get("/results/{job_id}.json", summary="Results of a job, by its signed URL")
+def results(job_id: str, request: Request, api: ApiContext) -> Response:
+    """One object of equally long lists; index i is the i-th sampled frame. Compressed where the client takes gzip."""
+    api.signer.verify("GET", f"/results/{job_id}.json", dict(request.query_params))
+    job = api.state.job(job_id)
+    if job.status != "done":
+        raise JobNotFound(f"job {job_id} is {job.status}, not done", code="job.not_done", hint="poll it")
+    path = _made(api, job)
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        return FileResponse(path, media_type="application/json", headers={"Content-Encoding": "gzip"})
+    return Response(gzip.decompress(path.read_bytes()), media_type="application/json")
+
+
+def _made(api: Api, job: Job) -> Path:
+    """The results file of a job, made at the first call; one for each time that the job was done."""
+    finished = int((job.finished_at or 0.0) * 1000)
+    path = api.settings.home / "results" / f"{job.job_id}-{finished}.json.gz"
+    if not path.is_file():
+        settings = api.settings
+        found = job_results(settings.store_dir, job.job_id, options=options_of(job), memory=settings.store.query_memory)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.parent / f".{path.name}.{secrets.token_hex(4)}"
+        draft.write_bytes(gzip.compress(json.dumps(found, separators=(",", ":")).encode(), _LEVEL, mtime=0))
+        draft.replace(path)
+    return path
