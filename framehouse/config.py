@@ -88,6 +88,9 @@ class SourceSettings(BaseModel):
     max_pixels: int = Field(default=8192 * 8192, description="largest picture that is decoded")
     stall_timeout_s: float = Field(default=30.0, gt=0, description="give a download up when no byte came for so long")
     max_redirects: int = Field(default=5, ge=0, description="redirects followed")
+    private_networks: list[str] = Field(
+        default=[], description="networks (CIDR) that the API may reach although they are private"
+    )
 
 
 class ModelSettings(BaseModel):

@@ -20,5 +20,6 @@ def fetch_video(attempt: Attempt) -> LocalVideo:
         max_bytes=settings.source.max_bytes,
         stall_timeout_s=settings.source.stall_timeout_s,
         max_redirects=settings.source.max_redirects,
+        private_networks=tuple(settings.source.private_networks),
     )
     return open_source(request.uri, limits).fetch(settings.fetch_dir)

@@ -11,9 +11,11 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from framehouse.api.app import create_app
+from framehouse.api.deliver import Deliverer
 from framehouse.config import Settings, load_settings
 from framehouse.errors import FramehouseError
 from framehouse.readiness import say_ready
+from framehouse.state.webhooks import Webhooks
 from framehouse.telemetry import configure_logging
 
 log = structlog.get_logger(__name__)
@@ -66,13 +68,19 @@ def serve(settings: Settings, *, host: str | None = None, port: int | None = Non
     """
     settings.api.host = host or settings.api.host
     settings.api.port = settings.api.port if port is None else port
+    app = create_app(settings)
     config = uvicorn.Config(
-        AccessLog(create_app(settings)),
+        AccessLog(app),
         host=settings.api.host, port=settings.api.port, log_config=None, access_log=False, server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_S, timeout_graceful_shutdown=_STOP_S, lifespan="off",
     )  # fmt: skip
     log.info("serving", host=settings.api.host, port=settings.api.port)
-    _Server(config).run()
+    deliverer = Deliverer(Webhooks(app.state.api.state.engine), settings)
+    deliverer.start()
+    try:
+        _Server(config).run()
+    finally:
+        deliverer.stop()
 
 
 def main() -> int:

@@ -1,0 +1,177 @@
+"""A user's scripts, with the published client, against our server: one environment variable changed, nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import httpx
+import pytest
+import supervision as sv
+
+from conftest import cache_folder
+from local_stack import Stack
+from official_client import NEWEST, OLDEST, ClientMissing, client_python, run_script
+from real_parts import require
+
+pytestmark = [pytest.mark.real("stack", "triton"), pytest.mark.timeout(600)]
+
+KEY = "fh_anything"
+VERSION_MODEL = f"""
+import roboflow
+model = roboflow.Roboflow(api_key="{KEY}").workspace().project("PROJECT").version(1).model
+"""
+PREDICT = """
+job_id, signed_url, expires = model.predict_video(VIDEO, fps=FPS, prediction_type="batch-video", additional_models=MORE)
+give({"job_id": job_id, "first": model.poll_for_video_results(job_id), "expires": expires})
+give(model.poll_until_video_results(job_id))
+"""
+
+
+@pytest.fixture(scope="module")
+def api_url(stack: Stack) -> str:
+    return str(stack.facts()["endpoints"]["api_url"])
+
+
+@pytest.fixture(scope="module", params=[NEWEST, OLDEST])
+def python(request: pytest.FixtureRequest) -> Path:
+    try:
+        return client_python(request.param, cache_folder())
+    except ClientMissing as missing:
+        require("official client", str(missing))
+
+
+@pytest.fixture(scope="module")
+def newest() -> Path:
+    try:
+        return client_python(NEWEST, cache_folder())
+    except ClientMissing as missing:
+        require("official client", str(missing))
+
+
+def predict(python: Path, api_url: str, folder: Path, model: str, video: str, fps: float, more: list[str]) -> list[Any]:
+    code = PREDICT.replace("VIDEO", repr(video)).replace("FPS", repr(fps)).replace("MORE", repr(more))
+    return run_script(python, api_url, model + code, folder)
+
+
+def test_a_local_file_with_clip_and_gaze(
+    python: Path, api_url: str, sample_videos: dict[str, Path], tmp_path: Path
+) -> None:
+    model = VERSION_MODEL.replace("PROJECT", "detector")
+    video = str(sample_videos["carphone_pristine.mp4"])
+    started, results = predict(python, api_url, tmp_path, model, video, 5, ["clip", "gaze"])
+    assert started["first"] == {} and started["expires"]
+    assert set(results) == {"frame_offset", "time_offset", "detector", "clip", "gaze"}
+    n = len(results["frame_offset"])
+    assert n == 20 and {len(values) for values in results.values()} == {n}
+    assert results["frame_offset"][:3] == [0, 6, 12]
+    assert all(isinstance(value, float) for value in results["clip"][0])
+    assert sum(len(frame["predictions"]) for frame in results["gaze"]) >= n // 2
+    boxes = [sv.Detections.from_inference(frame) for frame in results["detector"]]
+    assert sum(len(found) for found in boxes) >= n
+
+
+@pytest.mark.parametrize("project", ["tags", "keypoints", "persons"])
+def test_projects_of_every_type(
+    newest: Path, api_url: str, sample_videos: dict[str, Path], tmp_path: Path, project: str
+) -> None:
+    video = str(sample_videos["carphone_pristine.mp4"])
+    _, results = predict(newest, api_url, tmp_path, VERSION_MODEL.replace("PROJECT", project), video, 1, [])
+    assert set(results) == {"frame_offset", "time_offset", project}
+    frames = results[project]
+    assert len(frames) == 4
+    if project == "tags":
+        assert {"predictions", "top", "confidence", "image", "time"} <= set(frames[0])
+    elif project == "keypoints":
+        assert all(len(one["keypoints"]) > 0 for frame in frames for one in frame["predictions"])
+        sv.KeyPoints.from_inference(frames[0])
+    else:
+        masks = [sv.Detections.from_inference(frame) for frame in frames if frame["predictions"]]
+        assert masks and all(found.mask is not None for found in masks)
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """A web server over a folder, on the loopback address."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_a_private_address_is_refused_with_the_reason(
+    newest: Path, api_url: str, sample_videos: dict[str, Path], tmp_path: Path
+) -> None:
+    """The server never asks a private address for a stranger; the client gets the status body as its result."""
+    with served(sample_videos["bikes.mp4"].parent) as web:
+        model = VERSION_MODEL.replace("PROJECT", "detector")
+        _, results = predict(newest, api_url, tmp_path, model, f"{web}/bikes.mp4?key=secret", 1, [])
+    assert results["status"] == results["success"] == 2
+    assert results["error"]["code"].startswith("source.forbidden")
+    assert "secret" not in json.dumps(results)
+
+
+@pytest.mark.parametrize("code", [
+    f'from roboflow.models.clip import CLIPModel\nmodel = CLIPModel(api_key="{KEY}")\n',
+    f'from roboflow.models.gaze import GazeModel\nmodel = GazeModel("{KEY}", "BASE_MODEL")\n',
+])  # fmt: skip
+def test_clip_and_gaze_alone(
+    newest: Path, api_url: str, sample_videos: dict[str, Path], tmp_path: Path, code: str
+) -> None:
+    video = str(sample_videos["carphone_pristine.mp4"])
+    _, results = predict(newest, api_url, tmp_path, code, video, 1, [])
+    assert len(set(results) - {"frame_offset", "time_offset"}) == 1
+
+
+def test_the_replacement_of_version_model(
+    newest: Path, api_url: str, sample_videos: dict[str, Path], tmp_path: Path
+) -> None:
+    code = f"""
+import roboflow
+model = roboflow.Roboflow(api_key="{KEY}").workspace().project("detector").version(1).models()[0]
+"""
+    video = str(sample_videos["carphone_pristine.mp4"])
+    _, results = predict(newest, api_url, tmp_path, code, video, 1, [])
+    assert len(results["detector"]) == 4
+
+
+def test_fps_above_the_source_fails_naming_both_rates(
+    newest: Path, api_url: str, sample_videos: dict[str, Path], tmp_path: Path
+) -> None:
+    video = str(sample_videos["bikes.mp4"])
+    model = VERSION_MODEL.replace("PROJECT", "detector")
+    _, results = predict(newest, api_url, tmp_path, model, video, 30, [])
+    assert results["status"] == 2
+    assert results["error"]["code"] == "media.fps_exceeds_source"
+    assert "30" in results["message"] and "25" in results["message"]
+
+
+@pytest.mark.parametrize("fps", [0, -1])
+def test_fps_of_nothing_is_refused_at_once(
+    newest: Path, api_url: str, sample_videos: dict[str, Path], tmp_path: Path, fps: int
+) -> None:
+    code = (
+        VERSION_MODEL.replace("PROJECT", "detector")
+        + f"""
+try:
+    model.predict_video({str(sample_videos["carphone_pristine.mp4"])!r}, fps={fps}, prediction_type="batch-video")
+except Exception as error:
+    give(str(error))
+"""
+    )
+    (said,) = run_script(newest, api_url, code, tmp_path)
+    assert "infer_fps must be a number above 0" in said
+
+
+def test_the_key_is_in_no_log(stack: Stack, api_url: str) -> None:
+    assert httpx.get(f"{api_url}/videoinfer", params={"api_key": KEY, "job_id": "j_none"}).status_code == 404
+    assert (stack.home / "logs" / "api.log").stat().st_size > 0
+    for log in (stack.home / "logs").glob("*.log"):
+        assert KEY not in log.read_text(errors="replace"), log
