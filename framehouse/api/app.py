@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from framehouse.api import errors
 from framehouse.api.context import Api, is_loopback
-from framehouse.api.routes import health, jobs, models, query, results, roboflow, uploads, videos, webhooks
+from framehouse.api.routes import health, jobs, models, query, results, resumable, roboflow, uploads, videos, webhooks
 from framehouse.api.signing import UrlSigner
 from framehouse.config import Settings
 from framehouse.state import open_state
@@ -42,7 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
         settings, state, Keys(state.engine), UrlSigner.of(settings.state_dir), is_loopback(settings.api.host)
     )
     errors.install(app)
-    for resource in (health, jobs, videos, models, query, webhooks, uploads, results, roboflow):
+    for resource in (health, jobs, videos, models, query, webhooks, resumable, uploads, results, roboflow):
         app.include_router(resource.router)
     app.include_router(roboflow.account)  # the last: its first segment is any workspace
     return app
