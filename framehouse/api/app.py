@@ -35,7 +35,7 @@ def create_app(settings: Settings) -> FastAPI:
     """The server's application. Opens the state database; raises what `open_state` raises."""
     app = FastAPI(
         title="Framehouse", version=metadata.version("framehouse"), redoc_url=None,
-        description="Self-hosted video inference.", redirect_slashes=False,
+        description="Self-hosted video inference.", redirect_slashes=False, responses=errors.PROMISED,
     )  # fmt: skip
     state = open_state(settings.state_url)
     app.state.api = Api(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from framehouse import errors
@@ -39,6 +42,26 @@ STATUS: dict[type[FramehouseError], int] = {
     FramehouseError: 500,
 }
 """The first class of an error's line of descent that is here decides."""
+
+
+class Problem(BaseModel):
+    """What went wrong, under a stable code, and what to try."""
+
+    code: str
+    message: str
+    hint: str
+
+
+class ProblemBody(BaseModel):
+    """The body of every answer that is no success."""
+
+    error: Problem
+
+
+PROMISED: dict[int | str, dict[str, Any]] = {
+    status: {"model": ProblemBody} for status in (400, 401, 403, 404, 405, 408, 409, 422, 429, 500, 502, 503)
+}
+"""Answers that any route may give, for the OpenAPI document."""
 
 
 def status_of(error: FramehouseError) -> int:

@@ -71,9 +71,9 @@ async def append(
     if upload.size_bytes is None or upload.completed_at is not None:
         raise BadRequest("this upload takes no pieces", code="source.upload_used", hint="begin another one")
     part = _part(api, upload)
-    await to_thread.run_sync(lambda: part.parent.mkdir(parents=True, exist_ok=True))
+    part.parent.mkdir(parents=True, exist_ok=True)
     async with await open_file(part, "ab") as file:
-        _take(file.fileno())
+        _take(file.wrapped.fileno())
         here = part.stat().st_size
         if here != upload_offset:
             raise BadRequest(f"{here} bytes are here, not {upload_offset}", code="source.upload_offset",
