@@ -116,6 +116,11 @@ class ApiSettings(BaseModel):
     result_ttl_s: int = Field(default=7 * 24 * 3600, gt=0, description="life of a signed result URL")
     upload_wait_s: float = Field(default=900.0, gt=0, description="a job waits so long for its upload to arrive")
 
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the server is reached from this machine alone."""
+        return self.host in ("127.0.0.1", "::1", "localhost")
+
 
 class Settings(BaseSettings):
     """All settings, with their groups."""

@@ -11,7 +11,7 @@ import hypothesis
 import pytest
 
 import real_parts
-from real_parts import LEDGER, PartLedger, require
+from real_parts import LEDGER, ROOT, PartLedger, cache_folder, require
 
 if TYPE_CHECKING:
     from framehouse.inference.server import TritonServer
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from framehouse.inference.triton import TritonClient
     from local_stack import Stack
 
-ROOT = Path(__file__).resolve().parent.parent
 FOLDER_ORDER = ("unit", "contract", "integration", "e2e")
 DEFAULT_KILLS = 10
 
@@ -86,11 +85,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 # ---------------------------------------------------------------- folders and settings
-
-
-def cache_folder() -> Path:
-    """Where tests keep what is dear to fetch: `$FRAMEHOUSE_TEST_CACHE`, else `.framehouse-test/` of the checkout."""
-    return Path(os.environ.get("FRAMEHOUSE_TEST_CACHE") or ROOT / ".framehouse-test").absolute()
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,8 @@ from typing import NoReturn
 
 import pytest
 
+ROOT = Path(__file__).resolve().parent.parent
+"""Root of the repository."""
 REQUIRE_VARIABLE = "FRAMEHOUSE_TEST_REQUIRE"
 FIXTURE_PARTS = {
     "sample_videos": "samples",
@@ -24,6 +26,11 @@ FIXTURE_PARTS = {
     "stack": "stack",
 }
 REAL_FOLDERS = ("integration", "e2e")
+
+
+def cache_folder() -> Path:
+    """Where tests keep what is dear to fetch: `$FRAMEHOUSE_TEST_CACHE`, else `.framehouse-test/` of the checkout."""
+    return Path(os.environ.get("FRAMEHOUSE_TEST_CACHE") or ROOT / ".framehouse-test").absolute()
 
 
 def required(part: str) -> bool:

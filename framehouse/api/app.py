@@ -7,7 +7,7 @@ from importlib import metadata
 from fastapi import FastAPI
 
 from framehouse.api import errors
-from framehouse.api.context import Api, is_loopback
+from framehouse.api.context import Api
 from framehouse.api.routes import health, jobs, models, query, results, resumable, roboflow, uploads, videos, webhooks
 from framehouse.api.signing import UrlSigner
 from framehouse.config import Settings
@@ -38,9 +38,7 @@ def create_app(settings: Settings) -> FastAPI:
         description="Self-hosted video inference.", redirect_slashes=False, responses=errors.PROMISED,
     )  # fmt: skip
     state = open_state(settings.state_url)
-    app.state.api = Api(
-        settings, state, Keys(state.engine), UrlSigner.of(settings.state_dir), is_loopback(settings.api.host)
-    )
+    app.state.api = Api(settings, state, Keys(state.engine), UrlSigner.of(settings.state_dir), settings.api.is_loopback)
     errors.install(app)
     for resource in (health, jobs, videos, models, query, webhooks, resumable, uploads, results, roboflow):
         app.include_router(resource.router)

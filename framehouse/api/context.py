@@ -14,8 +14,6 @@ from framehouse.errors import NotAllowed, Unauthorised
 from framehouse.state import State
 from framehouse.state.keys import Keys
 
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-
 
 @dataclass(frozen=True, slots=True)
 class Api:
@@ -47,11 +45,6 @@ def the_api(request: Request) -> Api:
     """The context that `create_app` put there."""
     api: Api = request.app.state.api
     return api
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a listening address is reached from this machine alone."""
-    return host in _LOOPBACK
 
 
 def key_text(request: Request) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import typer
 
 
@@ -16,14 +19,13 @@ def serve(
 
     Example: framehouse serve --port 9000
     """
-    from framehouse.api.context import is_loopback
-    from framehouse.api.server import serve as serve_api
     from framehouse.cli.output import begin, say
 
     settings = begin()
     settings.api.host = host or settings.api.host
     settings.api.port = settings.api.port if port < 0 else port
     say(f"http://{settings.api.host}:{settings.api.port}, docs at /docs; stop with Ctrl-C")
-    if not is_loopback(settings.api.host):
+    if not settings.api.is_loopback:
         say("this address is reached from elsewhere: every request needs a key (framehouse keys create)")
-    serve_api(settings)
+    os.environ["FRAMEHOUSE_API__HOST"] = settings.api.host
+    os.execv(sys.executable, [sys.executable, "-m", "framehouse.api.server", str(settings.api.port)])  # noqa: S606
