@@ -60,6 +60,30 @@ def detector_outputs(n: int) -> dict[str, Any]:
     }
 
 
+def clip_outputs(n: int) -> dict[str, Any]:
+    """Every picture has one vector."""
+    return {"embedding": np.random.default_rng(n).normal(0, 1, (n, 8)).astype(np.float32)}
+
+
+def faces_outputs(n: int) -> dict[str, Any]:
+    """Picture i shows i % 3 faces."""
+    rng = np.random.default_rng(n)
+    low = rng.uniform(20, 30, (n, 64, 2))
+    return {
+        "boxes": np.concatenate([low, low + rng.uniform(1, 30, (n, 64, 2))], axis=2).astype(np.float32),
+        "scores": np.sort(rng.uniform(0.3, 1, (n, 64)), axis=1)[:, ::-1].astype(np.float32),
+        "landmarks": rng.uniform(-5, 70, (n, 64, 6, 2)).astype(np.float32),
+        "count": (np.arange(n) % 3).astype(np.int32).reshape(n, 1),
+    }
+
+
+def persons_outputs(n: int) -> dict[str, Any]:
+    """Every second picture shows persons in its middle."""
+    masks = np.random.default_rng(n).integers(0, 120, (n, 48, 64), np.uint8)
+    masks[1::2, 10:40, 20:30] = 250
+    return {"mask": masks}
+
+
 def gaze_outputs(n: int) -> dict[str, Any]:
     """Picture i shows i % 3 faces."""
     rng = np.random.default_rng(n)
@@ -74,7 +98,42 @@ def gaze_outputs(n: int) -> dict[str, Any]:
     }
 
 
+def tags_outputs(n: int) -> dict[str, Any]:
+    """Picture i shows i % 3 classes above the floor."""
+    confidences = np.zeros((n, 3), np.float32)
+    for i in range(n):
+        confidences[i, : i % 3] = np.float32([0.6, 0.3])[: i % 3] + np.float32(i / 100)
+    return {"confidences": confidences, "classes": np.tile(np.int32([2, 0, 1]), (n, 1))}
+
+
+def keypoints_outputs(n: int) -> dict[str, Any]:
+    """Every second picture shows a person."""
+    rng = np.random.default_rng(n)
+    points = np.concatenate([rng.uniform(8, 40, (n, 17, 2)), rng.uniform(0.3, 1, (n, 17, 1))], axis=2)
+    points[::2, :, 2] = 0.05
+    return {"keypoints": points.astype(np.float32)}
+
+
+def ocr_outputs(n: int) -> dict[str, Any]:
+    """Picture i shows i % 3 lines."""
+    rng = np.random.default_rng(n)
+    low, size = rng.uniform(0, 30, (n, 2, 2)), rng.uniform(1, 30, (n, 2, 2))
+    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
+    return {
+        "texts": np.array([[f"Größe {i}".encode(), "漢字".encode()] for i in range(n)], np.object_).reshape(n, 2),
+        "scores": rng.uniform(0.1, 1, (n, 2)).astype(np.float32),
+        "polygons": (low[:, :, None] + corners * size[:, :, None]).astype(np.float32),
+        "count": (np.arange(n) % 3).astype(np.int32).reshape(n, 1),
+    }
+
+
 SAMPLES: dict[str, Sample] = {
+    "clip": Sample("embeddings", clip_outputs, rows_of=lambda i: 1, labels=()),
     "detector": Sample("detections", detector_outputs),
+    "faces": Sample("keypoints", faces_outputs, framing=Framing("letterbox", 64, 64), labels=("face",)),
     "gaze": Sample("gazes", gaze_outputs, labels=()),
+    "keypoints": Sample("keypoints", keypoints_outputs, rows_of=lambda i: i % 2, labels=("person",)),
+    "ocr": Sample("texts", ocr_outputs, framing=Framing("fit", 960, 960), labels=()),
+    "persons": Sample("segmentations", persons_outputs, rows_of=lambda i: i % 2, labels=("person",)),
+    "tags": Sample("classifications", tags_outputs),
 }

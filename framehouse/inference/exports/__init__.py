@@ -1,0 +1,1 @@
+"""Networks that people bring, made into folders of the model repository."""
