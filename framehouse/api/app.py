@@ -8,7 +8,19 @@ from fastapi import FastAPI
 
 from framehouse.api import errors
 from framehouse.api.context import Api
-from framehouse.api.routes import health, jobs, models, query, results, resumable, roboflow, uploads, videos, webhooks
+from framehouse.api.routes import (
+    docs,
+    health,
+    jobs,
+    models,
+    query,
+    results,
+    resumable,
+    roboflow,
+    uploads,
+    videos,
+    webhooks,
+)
 from framehouse.api.signing import UrlSigner
 from framehouse.config import Settings
 from framehouse.state import open_state
@@ -34,13 +46,13 @@ RESERVED = frozenset(
 def create_app(settings: Settings) -> FastAPI:
     """The server's application. Opens the state database; raises what `open_state` raises."""
     app = FastAPI(
-        title="Framehouse", version=metadata.version("framehouse"), redoc_url=None,
+        title="Framehouse", version=metadata.version("framehouse"), docs_url=None, redoc_url=None,
         description="Self-hosted video inference.", redirect_slashes=False, responses=errors.PROMISED,
     )  # fmt: skip
-    state = open_state(settings.state_url)
+    state = open_state(settings.state_url, pooled=True)
     app.state.api = Api(settings, state, Keys(state.engine), UrlSigner.of(settings.state_dir), settings.api.is_loopback)
     errors.install(app)
-    for resource in (health, jobs, videos, models, query, webhooks, resumable, uploads, results, roboflow):
+    for resource in (docs, health, jobs, videos, models, query, webhooks, resumable, uploads, results, roboflow):
         app.include_router(resource.router)
     app.include_router(roboflow.account)  # the last: its first segment is any workspace
     return app

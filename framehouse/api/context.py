@@ -6,13 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPBearer
 
 from framehouse.api.signing import UrlSigner
 from framehouse.config import Settings
 from framehouse.errors import NotAllowed, Unauthorised
 from framehouse.state import State
 from framehouse.state.keys import Keys
+
+_BEARER = HTTPBearer(auto_error=False, description="a key: `framehouse keys create`; or `api_key` in the query")
+"""For the OpenAPI document and the page's Authorize button; `key_text` reads the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ def caller_of(api: Api, text: str) -> Caller:
 def scoped(scope: str) -> Callable[..., Caller]:
     """A dependency: the caller, who must have a scope; admins have every one."""
 
-    def find(request: Request) -> Caller:
+    def find(request: Request, _: Annotated[object, Security(_BEARER)]) -> Caller:
         caller = caller_of(the_api(request), key_text(request))
         if scope not in caller.scopes and "admin" not in caller.scopes:
             raise NotAllowed(f"this needs the scope {scope}")

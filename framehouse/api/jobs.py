@@ -16,9 +16,9 @@ def submit(api: Api, caller: Caller, request: JobRequest, origin: Origin, *, cli
         TooMany: the caller has as many unfinished jobs as its key allows.
     """
     check_request(request, api.settings)
-    waiting = api.state.list_jobs(statuses=("queued", "running"), owner=caller.owner, limit=caller.max_waiting_jobs)
-    if len(waiting) >= caller.max_waiting_jobs:
-        raise TooMany(f"{len(waiting)} jobs are not over yet, which is the limit of this key",
+    n_waiting = api.state.count_unfinished(caller.owner)
+    if n_waiting >= caller.max_waiting_jobs:
+        raise TooMany(f"{n_waiting} jobs are not over yet, which is the limit of this key",
                       hint="wait for some of them, or ask for a higher limit")  # fmt: skip
     return api.state.submit(request, client_token=client_token, origin=origin)
 

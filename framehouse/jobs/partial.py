@@ -9,8 +9,7 @@ import numpy as np
 
 from framehouse.errors import JobError, MisalignedParts
 from framehouse.inference.specs import ModelSpec
-from framehouse.jobs.wire import WireOptions
-from framehouse.results.assemble import ModelResults, assemble
+from framehouse.results.assemble import AS_THE_JOB, ModelOptions, ModelResults, assemble
 from framehouse.results.contract import time_offsets_s
 from framehouse.results.indexes import read_index
 from framehouse.results.kinds import KINDS
@@ -20,7 +19,7 @@ from framehouse.state import Job
 
 
 def partial_results(
-    lake: Lake, job: Job, models: Sequence[ModelSpec], options: Mapping[str, WireOptions]
+    lake: Lake, job: Job, models: Sequence[ModelSpec], options: Mapping[str, ModelOptions]
 ) -> dict[str, list[Any]]:
     """The results object of a job as far as its parts go; a frame that is not there yet is None, as a gap is.
 
@@ -37,12 +36,12 @@ def partial_results(
         size=index.stream.size,
         frame_offset=plan.frame_offset,
         time_offset_s=time_offsets_s(plan.pts, int(index.pts[0]), index.stream.time_base),
-        models=[_results(lake, video_id, spec, options.get(spec.model_id, WireOptions())) for spec in models],
+        models=[_results(lake, video_id, spec, options.get(spec.model_id, AS_THE_JOB)) for spec in models],
         confidence=job.request.confidence,
     )
 
 
-def _results(lake: Lake, video_id: str, spec: ModelSpec, options: WireOptions) -> ModelResults:
+def _results(lake: Lake, video_id: str, spec: ModelSpec, options: ModelOptions) -> ModelResults:
     """Rows of one model from all parts of the video; of an instant that two parts hold, those of the first by name."""
     seen = np.empty(0, np.int64)
     rows, loaded, infer_s = [], [np.empty(0, np.int64)], [np.empty(0, np.float32)]
@@ -56,7 +55,7 @@ def _results(lake: Lake, video_id: str, spec: ModelSpec, options: WireOptions) -
     order = np.argsort(frames)
     return ModelResults(
         spec.model_id, spec.digest, frames[order], np.concatenate(infer_s)[order], KINDS[spec.kind].concat(rows),
-        options.forms, options.confidence,
+        options,
     )  # fmt: skip
 
 

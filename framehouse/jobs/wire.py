@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from framehouse.errors import BadRequest
 from framehouse.inference.repository import resolve
 from framehouse.inference.specs import ModelSpec
-from framehouse.results.elements.base import PLAIN, Forms
+from framehouse.results.assemble import ModelOptions
+from framehouse.results.elements.base import Forms
 from framehouse.state import Job, JobRequest
 
 MAX_FPS = 120
@@ -31,14 +31,6 @@ INFERENCE_TYPES: dict[str, str] = {
 
 RUNNING, DONE, FAILED = 1, 0, 2
 """`status` of a poll: the official client waits on 1, fetches results on 0, and gives up above."""
-
-
-@dataclass(frozen=True, slots=True)
-class WireOptions:
-    """What a request wants for one model: its threshold (None: the job's) and the form of its elements."""
-
-    confidence: float | None = None
-    forms: Forms = PLAIN
 
 
 def wire_request(
@@ -70,7 +62,7 @@ def wire_request(
     return request, tuple(meant.values())
 
 
-def options_of(job: Job) -> dict[str, WireOptions]:
+def options_of(job: Job) -> dict[str, ModelOptions]:
     """What a job's request wanted for each model, by model_id; empty for a job that came another way."""
     return {entry["framehouse_model"]: _options(entry) for entry in job.origin.wire or ()}
 
@@ -125,7 +117,7 @@ def _spec_of(entry: Any, specs: Mapping[str, ModelSpec]) -> ModelSpec:
     return spec
 
 
-def _options(entry: Mapping[str, Any]) -> WireOptions:
+def _options(entry: Mapping[str, Any]) -> ModelOptions:
     params = entry.get("inference_params") or {}
     if not isinstance(params, dict):
         raise BadRequest("inference_params must be an object", code="api.models")
@@ -135,7 +127,7 @@ def _options(entry: Mapping[str, Any]) -> WireOptions:
     masks, embeddings = params.get("mask_format", "polygon"), params.get("embedding_format", "list")
     if masks not in ("polygon", "rle") or embeddings not in ("list", "dict"):
         raise BadRequest("mask_format is polygon or rle, embedding_format is list or dict", code="api.models")
-    return WireOptions(None if confidence is None else float(confidence), Forms(masks, embeddings))
+    return ModelOptions(None if confidence is None else float(confidence), Forms(masks, embeddings))
 
 
 def _is_share(value: Any) -> bool:
