@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-NEWEST, OLDEST = "1.7.3", "1.1.9"
-"""The pinned release, and an old one that still installs."""
+NEWEST, OLDEST = "1.7.3", "1.1.33"
+"""The pinned release, and the oldest one that still installs (those before it pin a withdrawn OpenCV)."""
 _INSTALL_TIMEOUT_S = 600.0
 _PREAMBLE = """
 import json, sys, time, types, warnings

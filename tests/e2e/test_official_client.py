@@ -15,10 +15,9 @@ import httpx
 import pytest
 import supervision as sv
 
-from conftest import cache_folder
 from local_stack import Stack
 from official_client import NEWEST, OLDEST, ClientMissing, client_python, run_script
-from real_parts import require
+from real_parts import cache_folder, require
 
 pytestmark = [pytest.mark.real("stack", "triton"), pytest.mark.timeout(600)]
 
@@ -114,7 +113,7 @@ def test_a_private_address_is_refused_with_the_reason(
         model = VERSION_MODEL.replace("PROJECT", "detector")
         _, results = predict(newest, api_url, tmp_path, model, f"{web}/bikes.mp4?key=secret", 1, [])
     assert results["status"] == results["success"] == 2
-    assert results["error"]["code"].startswith("source.forbidden")
+    assert results["error"]["code"] == "source.private_address"
     assert "secret" not in json.dumps(results)
 
 

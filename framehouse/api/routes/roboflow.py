@@ -114,12 +114,12 @@ def project_of(workspace: str, slug: str, api: ApiContext, caller: Reader) -> di
 @account.get("/{workspace}/{slug}/{version}", summary="One version of a model")
 @account.get("/{workspace}/{slug}/{version}/", include_in_schema=False)
 def version_of(workspace: str, slug: str, version: str, api: ApiContext, caller: Reader) -> dict[str, Any]:
-    """What clients before 1.4 ask for."""
+    """What clients before 1.4 ask for: some want `train.model`, some `models`, to believe that there is a model."""
     _must_be_own(workspace, caller.workspace)
     spec = _version(_by_slug(api), slug, version)
     (found,) = project(workspace, [spec], _CREATED)["versions"]
     trained = {"model": {"id": spec.model_id, "endpoint": spec.model_id}, "status": "finished"}
-    return {"version": {**found, "train": trained}}
+    return {"version": {**found, "train": trained, "models": [{"id": spec.model_id, "type": _model_type(spec)}]}}
 
 
 @account.get("/{workspace}/{slug}/{version}/v2/trainings", summary="The training behind a version")
