@@ -10,15 +10,22 @@ from pathlib import Path
 
 import numpy as np
 
-from framehouse.results.contract import Detections, time_offsets_s
+from framehouse.results.contract import time_offsets_s
+from framehouse.results.kinds import KINDS
 from framehouse.results.lake import Lake, ModelUse, RunRecord, VideoLocation, VideoRecord
 from framehouse.results.parts import PartHeader, PartRef, write_part
+from framehouse.results.records.boxes import Detections
 from framehouse.video.sampling import FramePlan
+from kind_rows import kind_rows
 
-CLASSES = ("person", "car", "dog")
 TIME_BASE = Fraction(1, 30000)
 FIRST_PTS = 2002
 DETECTOR = "d" * 32
+SLUGS = {
+    "detections": "detector", "segmentations": "persons", "keypoints": "keypoints", "classifications": "tags",
+    "multilabels": "moods", "embeddings": "clip", "gazes": "gaze", "texts": "ocr",
+}  # fmt: skip
+"""Kind -> slug of a model that gives it."""
 
 
 def video_name(number: int) -> str:
@@ -56,22 +63,9 @@ def pts_of(frames: np.ndarray) -> np.ndarray:
 
 def rows_of(video_id: str, digest: str, frames: Iterable[int]) -> Detections:
     """0 to 4 boxes a frame, by a hash of video, model and frame."""
-    pieces = []
-    for frame in frames:
-        seed = int.from_bytes(hashlib.sha256(f"{video_id}{digest}{frame}".encode()).digest()[:8], "big")
-        rng = np.random.default_rng(seed)
-        n = int(rng.integers(0, 5))
-        class_id = rng.integers(0, len(CLASSES), n).astype(np.int32)
-        pieces.append(
-            Detections.ordered(
-                np.full(n, frame, np.int64),
-                class_id,
-                np.array([CLASSES[i] for i in class_id], np.object_),
-                rng.uniform(0.1, 1.0, n).astype(np.float32),
-                rng.uniform(1, 300, (n, 4)).astype(np.float32),
-            )
-        )
-    return Detections.concat(pieces)
+    rows = kind_rows("detections", video_id, digest, frames)
+    assert isinstance(rows, Detections)
+    return rows
 
 
 def put_part(
@@ -84,6 +78,7 @@ def put_part(
     chunk_id: str = "c000000000",
     gaps: Mapping[int, str] | None = None,
     job_id: str = "",
+    kind: str = "detections",
 ) -> PartRef:
     """A part with these frames of a video; `gaps` maps those that failed to their reason."""
     gaps = gaps or {}
@@ -93,13 +88,13 @@ def put_part(
     pts = pts_of(frame_offset)
     return write_part(
         lake.parts_dir(video_id, digest),
-        PartHeader(video_id, chunk_id, model_id, digest, "detections", job_id),
+        PartHeader(video_id, chunk_id, model_id, digest, kind, job_id),
         frame_offset=frame_offset,
         pts=pts,
         time_offset_s=time_offsets_s(pts, FIRST_PTS, TIME_BASE),
         gap_reason=reasons,
         infer_s=np.full(frame_offset.size, 0.0125, np.float32),
-        rows=rows_of(video_id, digest, [int(f) for f in frame_offset if int(f) not in gaps]),
+        rows=kind_rows(kind, video_id, digest, [int(f) for f in frame_offset if int(f) not in gaps]),
     )
 
 
@@ -155,3 +150,26 @@ def small_lake(root: Path, *, gap: bool = True) -> Lake:
     lake.add_video(video(1, uris=["/videos/copy of ü.mp4"]))
     put_part(lake, range(0, 40, 2), number=1, job_id="j_two")
     return lake
+
+
+def digest_of(kind: str) -> str:
+    """Digest of the model of `SLUGS` that gives a kind."""
+    return DETECTOR if kind == "detections" else hashlib.sha256(kind.encode()).hexdigest()[:32]
+
+
+def put_every_kind(
+    lake: Lake, job_id: str = "j_all", frames: Sequence[int] = range(0, 40, 4), number: int = 2, gap: int | None = None
+) -> RunRecord:
+    """A job of one model of every kind over one video; `gap` is a frame that failed for all of them."""
+    gaps = {} if gap is None else {gap: "decode.failed"}
+    for kind in KINDS:
+        put_part(
+            lake, frames, number=number, digest=digest_of(kind), model_id=f"{SLUGS[kind]}/1", gaps=gaps,
+            job_id=job_id, kind=kind,
+        )  # fmt: skip
+    n, n_gaps = len(frames), len(gaps)
+    uses = tuple(
+        ModelUse(f"{SLUGS[kind]}/1", digest_of(kind), kind, n, n - n_gaps, n_gaps, dict.fromkeys(gaps.values(), 1))
+        for kind in KINDS
+    )
+    return put_job(lake, job_id, frames, number, models=uses)

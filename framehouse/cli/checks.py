@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from framehouse.config import ROOT, Settings, find_endpoints, require_checkout
-from framehouse.errors import FramehouseError
+from framehouse.errors import ConfigError, FramehouseError
 from framehouse.inference.server_env import check_platform, ensure_server_env
 
 _LOW_DISK_BYTES = 5 * 1024**3
@@ -83,13 +83,20 @@ def _platform() -> str:
 
 
 def _models(settings: Settings) -> str:
+    """A broken added model is told; the others can be used all the same."""
     from framehouse.inference.repository import check, load_specs
 
     findings = check(settings.model_repositories)
+    usable = ", ".join(load_specs(settings.model_repositories))
     if findings:
         first = findings[0]
-        raise FramehouseError(str(first), code="config.models", hint="framehouse models check")
-    return ", ".join(load_specs(settings.model_repositories))
+        more = f" and {len(findings) - 1} more" if len(findings) > 1 else ""
+        raise ConfigError(
+            f"{first.model}: {first.message}{more}; usable: {usable}",
+            code="config.models",
+            hint="framehouse models check",
+        )
+    return usable
 
 
 def _triton(settings: Settings) -> str:

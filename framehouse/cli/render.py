@@ -79,7 +79,7 @@ def _inferred(settings: Settings, video_id: str, model: str, confidence: float) 
 
     from framehouse.errors import ConfigError
     from framehouse.render.overlay import Inferred
-    from framehouse.results.contract import Detections
+    from framehouse.results.records.boxes import Detections
 
     models = _ask(settings, _MODELS, video_id=video_id, model=model)
     if not len(models["model_id"]):

@@ -11,7 +11,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from framehouse.errors import ConfigError
-from framehouse.inference.model_config import find_folders
+from framehouse.inference.model_config import find_folders, read_text
 from framehouse.video.framing import Framing, Mode
 
 log = structlog.get_logger(__name__)
@@ -86,6 +86,7 @@ class ModelCard(_Record):
     weights: tuple[CardWeights, ...] = ()
     quality: dict[str, str] = {}
     speed: dict[str, Any] = {}
+    export: dict[str, Any] = {}
 
 
 def load_cards(roots: Sequence[Path]) -> dict[str, ModelCard]:
@@ -119,7 +120,7 @@ def read_card(path: Path) -> ModelCard:
         ConfigError: code `models.card`, with the field.
     """
     try:
-        return ModelCard.model_validate(tomllib.loads(path.read_text()))
+        return ModelCard.model_validate(tomllib.loads(read_text(path, code="models.card")))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path.parent.name}/{path.name}: {error}", code="models.card") from error
     except ValidationError as error:
@@ -139,4 +140,4 @@ def read_labels(folder: Path, card: ModelCard) -> tuple[str, ...]:
     path = folder / card.labels
     if not path.is_file():
         raise ConfigError(f"{folder.name}: no labels file {card.labels}", code="models.card")
-    return tuple(path.read_text().splitlines())
+    return tuple(read_text(path, code="models.card").splitlines())

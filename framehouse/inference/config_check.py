@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from framehouse.errors import ConfigError
-from framehouse.inference.convert.graph import IR_VERSION, OPSET, import_onnx
-from framehouse.inference.model_config import CONFIG_NAME, ensemble_steps, read_config
+import numpy as np
+from numpy.typing import NDArray
+
+from framehouse.errors import ConfigError, FramehouseError
+from framehouse.inference.adapters.base import Adapter
+from framehouse.inference.convert.graph import IR_VERSION, import_onnx
+from framehouse.inference.exports.source import NEWEST_OPSET
+from framehouse.inference.model_config import CONFIG_NAME, Folders, called, ensemble_steps, find_folders, read_config
 from framehouse.inference.pbtxt import Message
+from framehouse.inference.specs import ModelSpec
 
 _ELEMENT_TYPES = {
     **{"TYPE_FP32": 1, "TYPE_UINT8": 2, "TYPE_INT8": 3, "TYPE_UINT16": 4, "TYPE_INT16": 5, "TYPE_INT32": 6},
@@ -17,24 +24,86 @@ _ELEMENT_TYPES = {
     **{"TYPE_UINT64": 13, "TYPE_BF16": 16},
 }
 """Triton's type names to `onnx.TensorProto` numbers."""
+_ARRAY_TYPES = {
+    **{f"TYPE_{kind}{bits}": f"{kind.lower()}{bits}" for kind in ("INT", "UINT") for bits in (8, 16, 32, 64)},
+    **{"TYPE_FP16": "float16", "TYPE_FP32": "float32", "TYPE_FP64": "float64", "TYPE_BOOL": "bool"},
+    **{"TYPE_STRING": "object"},
+}
+"""Triton's type names to numpy's."""
+_LARGEST_TENSOR = 2**26
+_LOWEST_DEFAULT = 0.4
+"""The threshold that a job asks for unless told otherwise; a model that stores from above it could not be asked."""
 
 
-def config_findings(repository: Path) -> Iterator[tuple[str, str]]:
+def config_findings(folders: Folders) -> Iterator[tuple[str, str]]:
     """(model, what does not fit) over all folders with a configuration.
 
     Raises:
         ConfigError: onnx is not installed and there is an ONNX file to read.
     """
-    folders = sorted(path.parent for path in repository.glob(f"*/{CONFIG_NAME}"))
     configs: dict[str, Message] = {}
-    for folder in folders:
+    for model in sorted(folders):
         try:
-            configs[folder.name] = read_config(repository, folder.name)
+            configs[model] = read_config(folders, model)
         except ConfigError as error:
-            yield folder.name, error.message
+            yield model, error.message
     for model, config in configs.items():
-        yield from ((model, text) for text in _folder_findings(repository / model, config))
-        yield from ((model, text) for text in _ensemble_findings(repository, config, configs))
+        yield from ((model, text) for text in _folder_findings(folders[model], config))
+        yield from ((model, text) for text in _step_findings(folders, config))
+        yield from ((model, text) for text in _ensemble_findings(config, configs))
+
+
+def duplicate_findings(roots: Sequence[Path]) -> Iterator[tuple[str, str]]:
+    """(model, where else) of folders that hide one of the same name: Triton starts with neither."""
+    for model, folder in find_folders(roots).items():
+        hidden = [root / model for root in roots if root != folder.parent and (root / model / CONFIG_NAME).is_file()]
+        yield from ((model, f"is in two repositories: {folder} and {other}") for other in hidden)
+
+
+def adapter_findings(spec: ModelSpec, adapter: Adapter, config: Message) -> Iterator[str]:
+    """Whether the configuration takes what the adapter sends and gives what it reads: one picture of noughts is tried.
+
+    Args:
+        spec: of the model.
+        adapter: of its family.
+        config: its configuration; free dimensions are taken as 1.
+    """
+    if spec.confidence_floor > _LOWEST_DEFAULT:
+        yield f"its confidence_floor {spec.confidence_floor} is above the default threshold {_LOWEST_DEFAULT}"
+    batched = int(config.get("max_batch_size", [0])[0]) > 0
+    size = (spec.framing.width, spec.framing.height)
+    for port in (*config.get("input", []), *config.get("output", [])):
+        if math.prod(max(1, dim) for dim in port.get("dims", [])) > _LARGEST_TENSOR:
+            yield f"{port['name'][0]} is too large: {port['dims']}"
+            return
+    try:
+        sent = adapter.to_inputs(np.zeros((1, size[1], size[0], 3), np.uint8))
+        answer = {str(port["name"][0]): _noughts(port, batched) for port in config.get("output", [])}
+        adapter.from_outputs(answer, spec=spec, frame_offset=np.zeros(1, np.int64), source_size=size)
+    except FramehouseError as error:
+        yield f"family {spec.family}: {error.message}"
+        return
+    except (KeyError, IndexError, ValueError, TypeError) as error:
+        yield f"family {spec.family}: cannot read these outputs ({type(error).__name__}: {error})"
+        return
+    taken = {str(port["name"][0]): _noughts(port, batched) for port in config.get("input", [])}
+    if {name: (array.dtype, array.ndim) for name, array in sent.items()} != {
+        name: (array.dtype, array.ndim) for name, array in taken.items()
+    }:
+        yield f"family {spec.family} sends {_shown(sent)}, config.pbtxt takes {_shown(taken)}"
+
+
+def _noughts(port: Message, batched: bool) -> NDArray[Any]:
+    """A tensor as a port states it, with one picture and free dimensions of 1; texts are empty."""
+    dims = [max(1, int(dim)) for dim in port.get("dims", [])]
+    made = np.zeros([1, *dims] if batched else dims, _ARRAY_TYPES.get(str(port["data_type"][0]), "object"))
+    if made.dtype == np.object_:
+        made[...] = b""
+    return made
+
+
+def _shown(tensors: Mapping[str, NDArray[Any]]) -> str:
+    return ", ".join(f"{name} {array.dtype} of {array.ndim} dimensions" for name, array in sorted(tensors.items()))
 
 
 def _folder_findings(folder: Path, config: Message) -> Iterator[str]:
@@ -72,8 +141,9 @@ def _onnx_findings(path: Path, config: Message) -> Iterator[str]:
         yield f"{path.name} cannot be read: {error}"
         return
     opset = max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-    if model.ir_version > IR_VERSION or opset > OPSET:
-        yield f"{path.name} is IR {model.ir_version}, opset {opset}; servers in use read up to {IR_VERSION} and {OPSET}"
+    if model.ir_version > IR_VERSION or opset > NEWEST_OPSET:
+        read = f"servers in use read up to {IR_VERSION} and {NEWEST_OPSET}"
+        yield f"{path.name} is IR {model.ir_version}, opset {opset}; {read}"
     batched = int(config.get("max_batch_size", [0])[0]) > 0
     constants = {tensor.name for tensor in model.graph.initializer}
     real = [
@@ -107,19 +177,23 @@ def _fits(stated: tuple[int, list[int]], found: tuple[int, list[int]]) -> bool:
     return all(have in (want, -1) for want, have in zip(stated[1], found[1], strict=True))
 
 
-def _ensemble_findings(repository: Path, config: Message, configs: Mapping[str, Message]) -> Iterator[str]:
-    """Follow the tensors through an ensemble: every step there, pinned, and fed with what it takes."""
-    steps = ensemble_steps(config)
+def _step_findings(folders: Folders, config: Message) -> Iterator[str]:
+    """Every step and every called model is there, and pinned."""
+    for name, version in called(config):
+        if name not in folders:
+            yield f"step {name} is not in the repository"
+        elif not version or not (folders[name] / version).is_dir():
+            yield f"step {name} must be pinned to a version that is there, not {version or -1}"
+
+
+def _ensemble_findings(config: Message, configs: Mapping[str, Message]) -> Iterator[str]:
+    """Follow the tensors through an ensemble: every step fed with what it takes."""
+    steps = [step for step in ensemble_steps(config) if str(step["model_name"][0]) in configs]
     if not steps:
         return
     tensors = {str(port["name"][0]): port_of(port) for port in config.get("input", [])}
     for step in steps:
-        name, version = str(step["model_name"][0]), str(step.get("model_version", [-1])[0])
-        if name not in configs:
-            yield f"step {name} is not in the repository"
-            continue
-        if version == "-1" or not (repository / name / version).is_dir():
-            yield f"step {name} must be pinned to a version that is there, not {version}"
+        name = str(step["model_name"][0])
         yield from _map_findings(name, step, configs[name], tensors)
     for port in config.get("output", []):
         if tensors.get(str(port["name"][0])) != port_of(port):

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import structlog
@@ -20,7 +23,7 @@ from framehouse.errors import ConfigError
 from framehouse.ids import model_digest
 from framehouse.inference.adapters.registry import ADAPTERS
 from framehouse.inference.cards import CARD_NAME, CardVersion, ModelCard, load_cards, read_card, read_labels
-from framehouse.inference.config_check import config_findings, port_of
+from framehouse.inference.config_check import adapter_findings, config_findings, duplicate_findings, port_of
 from framehouse.inference.model_config import (
     Folders,
     ensemble_steps,
@@ -29,6 +32,7 @@ from framehouse.inference.model_config import (
     read_config,
     steps_of,
 )  # fmt: skip
+from framehouse.inference.origins import origin_findings, read_origin
 from framehouse.inference.pbtxt import Message
 from framehouse.inference.specs import ModelSpec
 from framehouse.results.kinds import KINDS
@@ -54,6 +58,10 @@ class Finding:
     message: str
 
 
+_ONE_READS = Lock()
+"""Of many threads that ask at once, one reads and the others find it done."""
+
+
 def load_specs(roots: Sequence[Path]) -> dict[str, ModelSpec]:
     """Every model version that the cards of some repositories offer, by model_id.
 
@@ -65,6 +73,29 @@ def load_specs(roots: Sequence[Path]) -> dict[str, ModelSpec]:
         ConfigError: no such folder (`triton.repository`), or a card, configuration or file of the shipped repository
             that cannot be used (`models.card`, `models.config`).
     """
+    adapters = tuple(adapter.VERSION for adapter in ADAPTERS.values())
+    with _ONE_READS:
+        return dict(_load_specs(tuple(roots), tuple(_file_facts(roots)), adapters))
+
+
+def _file_facts(roots: Sequence[Path]) -> Iterator[tuple[str, int, int, int]]:
+    """Name, size, time of change and inode of every file of some repositories: while these stay, the specs stay."""
+    folders = [str(root) for root in roots]
+    while folders:
+        with suppress(OSError):  # gone meanwhile, or not to be read: whoever reads it says so
+            for entry in sorted(os.scandir(folders.pop()), key=lambda entry: entry.name):
+                if entry.is_dir():
+                    folders.append(entry.path)
+                    continue
+                facts = entry.stat()
+                yield entry.path, facts.st_size, facts.st_mtime_ns, facts.st_ino
+
+
+@lru_cache(maxsize=4)
+def _load_specs(
+    roots: tuple[Path, ...], _facts: tuple[tuple[str, int, int, int], ...], _adapters: tuple[int, ...]
+) -> dict[str, ModelSpec]:
+    """Remembered, because a server asks at every request and reading all of it takes 20 ms."""
     specs: dict[str, ModelSpec] = {}
     folders = find_folders(roots)
     for name, card in load_cards(roots).items():
@@ -108,7 +139,13 @@ def check(roots: Sequence[Path]) -> list[Finding]:
     if not roots[0].is_dir():
         raise ConfigError(f"no model repository {roots[0]}", code="triton.repository")
     folders = find_folders(roots)
-    return [Finding(*found) for found in (*config_findings(folders), *_card_findings(folders))]
+    found = (
+        *duplicate_findings(roots),
+        *config_findings(folders),
+        *_card_findings(folders),
+        *_origin_findings(folders, roots[0]),
+    )
+    return [Finding(*pair) for pair in found]
 
 
 def _spec(folders: Folders, name: str, card: ModelCard, version: CardVersion) -> ModelSpec:
@@ -122,7 +159,7 @@ def _spec(folders: Folders, name: str, card: ModelCard, version: CardVersion) ->
     settings: dict[str, str] = {}
     for step, _ in steps:
         settings = {**parameters(read_config(folders, step)), **settings}
-    floor = float(settings.get("confidence_floor", 0.0))
+    floor = _floor(settings.get("confidence_floor", "0"), name)
     pieces = [
         ("adapter", f"{card.family} {adapter.VERSION}".encode()),
         ("kind", card.kind.encode()),
@@ -147,6 +184,16 @@ def _spec(folders: Folders, name: str, card: ModelCard, version: CardVersion) ->
         settings=settings,
         steps=tuple(dict.fromkeys(step for step, _ in reversed(steps))),
     )
+
+
+def _floor(text: str, model: str) -> float:
+    try:
+        floor = float(text)
+    except ValueError:
+        floor = -1.0
+    if not 0 <= floor <= 1:
+        raise ConfigError(f"{model}: confidence_floor {text!r} is not in 0..1", code="models.config", model=model)
+    return floor
 
 
 def _digest_pieces(folders: Folders, steps: list[tuple[str, Path]]) -> Iterator[tuple[str, bytes]]:
@@ -181,18 +228,24 @@ def _counts(path: Path) -> bool:
     return not (path.name.startswith((".", "README")) or path.suffix == ".pyc")
 
 
+def _origin_findings(folders: Folders, shipped: Path) -> Iterator[tuple[str, str]]:
+    for name, folder in folders.items():
+        yield from ((name, text) for text in origin_findings(folder, read_origin(folder, shipped)))
+
+
 def _card_findings(folders: Folders) -> Iterator[tuple[str, str]]:
     for name, folder in folders.items():
         if not (folder / CARD_NAME).is_file():
             continue
         try:
             card = read_card(folder / CARD_NAME)
-            for version in card.versions:
-                _spec(folders, name, card, version)
+            specs = [_spec(folders, name, card, version) for version in card.versions]
             config = read_config(folders, name)
         except ConfigError as error:
             yield name, error.message
             continue
+        texts = (text for spec in specs for text in adapter_findings(spec, ADAPTERS[spec.family], config))
+        yield from ((name, text) for text in dict.fromkeys(texts))
         yield from ((name, text) for text in _card_texts(folder, card, config))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framehouse.errors import MisalignedParts
-from framehouse.results.contract import Detections
+from framehouse.results.records.boxes import Detections
 from framehouse.video.sampling import nearest_frames
 
 NOTHING = -1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framehouse.errors import ContractViolation
-from framehouse.results.contract import Detections
+from framehouse.results.contract import FrameRows
+from framehouse.results.elements.base import PLAIN, Forms, Frame, Scene, shortest
+from framehouse.results.elements.registry import BUILDERS
 
-_NAMESPACE = uuid.UUID("6f1d3c0e-5b0a-5c2e-9a55-0d6b3f0b7a11")
 _TIME_DECIMALS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """How a reader wants one model's elements: its threshold (None: the job's), and which of the wire's forms."""
+
+    confidence: float | None = None
+    forms: Forms = PLAIN
+
+
+AS_THE_JOB = ModelOptions()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,13 +38,15 @@ class ModelResults:
         loaded: int64 [L], strictly increasing: frames with an answer; every other frame is a gap.
         infer_s: float32 [L], seconds of inference per frame.
         rows: rows of these frames, of the kind of the model; others are ignored.
+        options: how its elements are wanted.
     """
 
     model_id: str
     model_digest: str
     loaded: NDArray[np.int64]
     infer_s: NDArray[np.float32]
-    rows: Detections
+    rows: FrameRows
+    options: ModelOptions = AS_THE_JOB
 
     def __post_init__(self) -> None:
         if self.loaded.shape != self.infer_s.shape or not (np.diff(self.loaded) > 0).all():
@@ -57,7 +70,7 @@ def assemble(
         frame_offset: int64 [K], strictly increasing: the job's plan.
         time_offset_s: float64 [K], seconds after the first frame.
         models: in the order that the job asked for.
-        confidence: threshold applied here, 0..1.
+        confidence: threshold applied here, 0..1, to every model that has none of its own.
 
     Returns:
         `frame_offset`, `time_offset` (4 decimals) and one list per model (see `result_keys`), each of length K; None
@@ -97,47 +110,17 @@ def result_keys(model_ids: Sequence[str]) -> list[str]:
     return [slugs.get(model_id, model_id) for model_id in model_ids]
 
 
-def detection_uuid(video_id: str, frame_offset: int, model_digest: str, detection_id: int) -> str:
-    """Name of one detection, made from what it is: `detection_id` is its index in the frame as stored."""
-    return str(uuid.uuid5(_NAMESPACE, f"{video_id}/{frame_offset}/{model_digest}/{detection_id}"))
-
-
 def _elements(
     video_id: str, size: tuple[int, int], frame_offset: NDArray[np.int64], model: ModelResults, confidence: float
-) -> list[dict[str, Any] | None]:
+) -> list[Any]:
     rows = model.rows
     starts = np.searchsorted(rows.frame_offset, frame_offset, side="left").tolist()
     ends = np.searchsorted(rows.frame_offset, frame_offset, side="right").tolist()
-    times = dict(zip(model.loaded.tolist(), _shortest(model.infer_s), strict=True))
-    # Falling confidence inside a frame: the rows above the threshold are the first ones, so an index is the stored one.
-    boxes = [[*_shortest(values)] for values in rows.xcycwh.T]
-    scores, class_ids = _shortest(rows.confidence), rows.class_id.tolist()
-    keep = (rows.confidence >= np.float32(confidence)).tolist()
-
-    def prediction(frame: int, row: int, index: int) -> dict[str, Any]:
-        return {
-            "x": boxes[0][row],
-            "y": boxes[1][row],
-            "width": boxes[2][row],
-            "height": boxes[3][row],
-            "confidence": scores[row],
-            "class": rows.class_name[row],
-            "class_id": class_ids[row],
-            "detection_id": detection_uuid(video_id, frame, model.model_digest, index),
-        }
-
+    times = dict(zip(model.loaded.tolist(), shortest(model.infer_s), strict=True))
+    own, forms = model.options.confidence, model.options.forms
+    scene = Scene(video_id, size, model.model_digest, confidence if own is None else own, forms)
+    element = BUILDERS[rows.kind](rows, scene)
     return [
-        {
-            "time": times[frame],
-            "image": {"width": size[0], "height": size[1]},
-            "predictions": [prediction(frame, row, row - start) for row in range(start, end) if keep[row]],
-        }
-        if frame in times
-        else None
+        element(Frame(frame, range(start, end), times[frame])) if frame in times else None
         for frame, start, end in zip(frame_offset.tolist(), starts, ends, strict=True)
     ]
-
-
-def _shortest(values: NDArray[np.float32]) -> list[float]:
-    """float32 as the floats with the fewest digits that give the same float32: 0.6243, not 0.6243000030517578."""
-    return [float(text) for text in np.asarray(values, np.float32).astype(np.str_)]

@@ -1,6 +1,6 @@
 """Shapes of objects: bool pictures, their run-length text (COCO's compressed counts), their outline.
 
-Run lengths go down the columns and begin with the pixels outside, as in COCO; pycocotools writes and reads the text.
+Run lengths go down the columns and begin with the pixels outside, as in COCO; pycocotools writes the text.
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ def decode(counts: str, size: Size) -> NDArray[np.bool_]:
         ContractViolation: the text does not fill the picture.
     """
     width, height = size
-    if _run_total(counts) != width * height:  # pycocotools would hand out memory that it never wrote
+    runs = _runs(counts)
+    if min(runs, default=0) < 0 or sum(runs) != width * height:
         raise ContractViolation(f"mask does not fit {width} x {height}")
-    return np.asarray(coco.decode({"size": [height, width], "counts": counts.encode("ascii")}), np.bool_)
+    inside = np.arange(len(runs)) % 2 == 1
+    return np.repeat(inside, runs).reshape(width, height).T
 
 
 def polygon(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
@@ -41,18 +43,18 @@ def polygon(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
     return outline if len(outline) >= 3 else np.empty((0, 2), np.int32)
 
 
-def _run_total(counts: str) -> int:
-    """Sum of the runs of a text; -1 where it is none.
+def _runs(counts: str) -> list[int]:
+    """Run lengths of a text, outside first; [-1] where it is none.
 
     A run is written in groups of five bits, lowest first, each plus 48; the bit 32 says that more follow, the bit 16 of
-    the last group is the sign. From the third run on it is the difference to the run two before (COCO's maskApi).
+    the last group is the sign. From the fourth run on it is the difference to the run two before (COCO's maskApi).
     """
     runs: list[int] = []
     value = shift = 0
     for letter in counts:
         group = ord(letter) - 48
         if not 0 <= group < 64:
-            return -1
+            return [-1]
         value |= (group & 31) << shift
         shift += 5
         if group & 32:
@@ -61,4 +63,4 @@ def _run_total(counts: str) -> int:
             value -= 1 << shift
         runs.append(value + (runs[-2] if len(runs) > 2 else 0))
         value = shift = 0
-    return sum(runs) if shift == 0 and all(run >= 0 for run in runs) else -1
+    return runs if shift == 0 else [-1]

@@ -21,13 +21,14 @@ from framehouse.state.records import FINAL, NOBODY, Job, JobRequest, JobStatus, 
 from framehouse.state.schema import counters, jobs, leases, load_log, uploads
 
 
-def open_state(url: str) -> State:
-    """Open the state database, making or upgrading its tables where needed; raises as `opening.open_engine`."""
-    return State(open_engine(url))
+def open_state(url: str, *, pooled: bool = False) -> State:
+    """Open the state database, making or upgrading its tables where needed; arguments as `opening.open_engine`."""
+    return State(open_engine(url, pooled=pooled))
 
 
 class State:
-    """The state database. Safe to share between threads, and across a fork: no connection outlives its transaction."""
+    """The state database. Safe to share between threads, and (unless pooled) across a fork: no connection outlives its
+    transaction."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
@@ -127,6 +128,12 @@ class State:
             query = query.where(jobs.c.owner == owner)
         with self._engine.connect() as connection:
             return [_job(row) for row in connection.execute(query).mappings()]
+
+    def count_unfinished(self, owner: str) -> int:
+        """How many jobs of an owner are queued or running."""
+        mine = (jobs.c.status.in_(["queued", "running"]), jobs.c.owner == owner)
+        with self._engine.connect() as connection:
+            return connection.execute(sa.select(sa.func.count()).select_from(jobs).where(*mine)).scalar_one()
 
     def owed_jobs(self, limit: int | None = None) -> list[Job]:
         """Unfinished jobs that no live lease holds, whose upload is here, and whose outcome is not on its way.

@@ -15,17 +15,23 @@ from framehouse.state.schema import SCHEMA_VERSION, counters, jobs, metadata, sc
 
 _BUSY_TIMEOUT_MS = 30_000
 _CREATE_LOCK = 0x46726D48  # any constant of ours
+_POOLED = 4
+"""Transactions at once in a server of many threads: more only wait for each other, and no transaction opens another."""
 
 
-def open_engine(url: str) -> sa.Engine:
+def open_engine(url: str, *, pooled: bool = False) -> sa.Engine:
     """Open the state database, making its tables on first use and adding what a release before did not have.
+
+    Args:
+        url: SQLAlchemy URL.
+        pooled: keep connections open between transactions; not for a process that forks.
 
     Raises:
         ConfigError: the URL is wrong or nothing answers there.
         MigrationError: the database was written by a later release.
     """
     try:
-        engine = _engine(url)
+        engine = _engine(url, pooled)
         if _version(engine) < SCHEMA_VERSION:
             _make(engine)
         if (found := _version(engine)) > SCHEMA_VERSION:
@@ -36,12 +42,15 @@ def open_engine(url: str) -> sa.Engine:
     return engine
 
 
-def _engine(url: str) -> sa.Engine:
+def _engine(url: str, pooled: bool) -> sa.Engine:
     parsed = sa.make_url(url)
+    kept: dict[str, Any] = {"poolclass": sa.pool.NullPool}
+    if pooled:
+        kept = {"poolclass": sa.pool.QueuePool, "pool_size": _POOLED, "max_overflow": 0, "pool_pre_ping": True}
     if parsed.get_backend_name() != "sqlite":
-        return sa.create_engine(parsed, poolclass=sa.pool.NullPool)
+        return sa.create_engine(parsed, **kept)
     Path(parsed.database or "").parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(parsed, poolclass=sa.pool.NullPool)
+    engine = sa.create_engine(parsed, **kept)
 
     @sa.event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:

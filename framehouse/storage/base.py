@@ -59,6 +59,7 @@ class SourceLimits:
         stall_timeout_s: no byte for so long ends a download.
         total_timeout_s: the whole download may take no longer; None sets no limit.
         max_redirects: redirects followed, each with its address checked.
+        schemes: what a URL and the ones it redirects to may begin with.
     """
 
     allow_private: bool = False
@@ -67,6 +68,7 @@ class SourceLimits:
     stall_timeout_s: float = 30.0
     total_timeout_s: float | None = None
     max_redirects: int = 5
+    schemes: tuple[str, ...] = ("http", "https")
 
 
 class Source(Protocol):

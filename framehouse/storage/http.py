@@ -259,9 +259,10 @@ class HttpSource:
         except httpx.InvalidURL as error:
             what = "not a URL" if base is None else "redirected to something that is no URL"
             raise SourceError(f"{self.shown}: {what}", code="source.bad_url", uri=self.shown) from error
-        if url.scheme not in _PORTS or not url.raw_host:
+        if url.scheme not in self.limits.schemes or not url.raw_host:
+            allowed = " and ".join(self.limits.schemes)
             raise SourceForbidden(
-                f"{self.shown}: leads to {url.scheme or 'no'}://, only http and https are fetched", code="source.scheme"
+                f"{self.shown}: leads to {url.scheme or 'no'}://, only {allowed} may be fetched", code="source.scheme"
             )
         return url
 

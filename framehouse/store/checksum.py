@@ -1,4 +1,7 @@
-"""Equal tables: one checksum per result table, over its sorted rows, without job ids, times of day and attempts."""
+"""Equal tables: one checksum per result table, over its sorted rows, without job ids, times of day and attempts.
+
+Columns are named, so that a store compares with itself after a later release has added some.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +10,42 @@ from pathlib import Path
 import duckdb
 
 from framehouse.store.connection import fetch, reading
+from framehouse.store.migrate import schema_version
 
 _ROWS = {
-    "videos": "SELECT * EXCLUDE (uri, first_seen_at) FROM videos",
-    "frames": "SELECT * FROM frames",
+    "videos": "SELECT video_id, content_sha256, size_bytes, container, codec, width, height, rotation_deg, timing,"
+    " video_fps, video_fps_text, n_frames, duration_s, first_pts, time_base_num, time_base_den, recorded_at, damage,"
+    " labels FROM videos",
+    "frames": "SELECT video_id, frame_offset, pts, time_offset_s FROM frames",
     "planned": "SELECT DISTINCT j.video_id, f.frame_offset, f.target_s FROM job_frames f JOIN jobs j USING (job_id)",
-    "inferences": "SELECT * EXCLUDE (job_id, infer_s) FROM inferences",
-    "detections": "SELECT * FROM detections",
-    "completeness": "SELECT * EXCLUDE (uri) FROM completeness",
+    "inferences": "SELECT video_id, frame_offset, model_digest, model_id, status, gap_reason FROM inferences",
+    "detections": "SELECT video_id, frame_offset, model_digest, detection_id, model_id, class_id, class_name,"
+    " confidence, x, y, width, height, mask, keypoints FROM detections",
+    "classifications": "SELECT video_id, frame_offset, model_digest, rank, model_id, class_id, class_name, confidence"
+    " FROM classifications",
+    "embeddings": "SELECT video_id, frame_offset, model_digest, model_id, embedding FROM embeddings",
+    "gazes": "SELECT video_id, frame_offset, model_digest, gaze_id, model_id, face_confidence, x, y, width, height,"
+    " landmarks, yaw_rad, pitch_rad FROM gazes",
+    "texts": "SELECT video_id, frame_offset, model_digest, text_id, model_id, text, confidence, x, y, width, height,"
+    " polygon FROM texts",
+    "completeness": "SELECT video_id, model_id, model_digest, n_planned, n_loaded, n_gaps, n_open, n_unexplained,"
+    " n_unplanned FROM completeness",
 }
+_SINCE = {"classifications": 2, "embeddings": 2, "gazes": 2, "texts": 2}
+"""Table -> first schema version that has it; the others are of the first."""
 
 
 def tables_checksum(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     """Table -> hex sha256. Rows are compared exactly: floats by their shortest exact text, doubled rows count.
 
+    A table without rows is left out, so that it equals one which an earlier schema does not have.
+
     Args:
         connection: an open database; see `snapshot_checksum` for the published one.
     """
-    return {table: _checksum(connection, rows) for table, rows in _ROWS.items()}
+    version = schema_version(connection)
+    sums = {name: _checksum(connection, rows) for name, rows in _ROWS.items() if _SINCE.get(name, 1) <= version}
+    return {name: digest for name, digest in sums.items() if digest is not None}
 
 
 def snapshot_checksum(store_dir: Path) -> dict[str, str]:
@@ -33,10 +54,10 @@ def snapshot_checksum(store_dir: Path) -> dict[str, str]:
         return tables_checksum(connection)
 
 
-def _checksum(connection: duckdb.DuckDBPyConnection, rows: str) -> str:
+def _checksum(connection: duckdb.DuckDBPyConnection, rows: str) -> str | None:
     digest = fetch(
         connection,
-        f"SELECT sha256(coalesce(string_agg(line, '' ORDER BY line), '')) FROM ("  # noqa: S608 - our own constants
+        f"SELECT sha256(string_agg(line, '' ORDER BY line)) FROM ("  # noqa: S608 - our own constants
         f"SELECT sha256(to_json(r)::VARCHAR) AS line FROM ({rows}) r)",
     )
-    return str(digest[0][0])
+    return None if digest[0][0] is None else str(digest[0][0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,12 @@ import duckdb
 import numpy as np
 
 from framehouse.errors import JobNotFound, StoreError
-from framehouse.results.assemble import ModelResults, assemble
-from framehouse.results.contract import KINDS
+from framehouse.results.assemble import ModelOptions, ModelResults, assemble
+from framehouse.results.elements.base import PLAIN, Forms
 from framehouse.store.connection import DEFAULT_MEMORY, fetch, reading
 from framehouse.store.migrate import check_version
+from framehouse.store.rows import read_rows
 
-_ROWS = """
-SELECT d.frame_offset, {columns}
-FROM {kind} d SEMI JOIN (SELECT frame_offset FROM job_frames WHERE job_id = $job_id) p USING (frame_offset)
-WHERE d.video_id = $video_id AND d.model_digest = $model_digest
-ORDER BY d.frame_offset, d.detection_id
-"""
 _LEDGER = """
 SELECT i.frame_offset, i.infer_s
 FROM inferences i SEMI JOIN (SELECT frame_offset FROM job_frames WHERE job_id = $job_id) p USING (frame_offset)
@@ -29,12 +25,20 @@ ORDER BY i.frame_offset
 
 
 def job_results(
-    store_dir: Path, job_id: str, *, confidence: float | None = None, memory: str = DEFAULT_MEMORY
+    store_dir: Path,
+    job_id: str,
+    *,
+    confidence: float | None = None,
+    forms: Forms = PLAIN,
+    options: Mapping[str, ModelOptions] | None = None,
+    memory: str = DEFAULT_MEMORY,
 ) -> dict[str, list[Any]]:
     """The results JSON of a job, see `framehouse.results.assemble`.
 
     Args:
         confidence: threshold, 0..1; None takes the one that the job asked for.
+        forms: which of the wire's forms the elements take.
+        options: what is wanted otherwise for some models, by model_id.
 
     Raises:
         JobNotFound: the snapshot does not hold the job.
@@ -68,12 +72,18 @@ def job_results(
             size=(width, height),
             frame_offset=_plain(plan["frame_offset"], np.int64),
             time_offset_s=_plain(plan["time_offset_s"], np.float64),
-            models=_models(connection, job_id, video_id),
+            models=_models(connection, job_id, video_id, options or {}, ModelOptions(forms=forms)),
             confidence=asked if confidence is None else confidence,
         )
 
 
-def _models(connection: duckdb.DuckDBPyConnection, job_id: str, video_id: str) -> list[ModelResults]:
+def _models(
+    connection: duckdb.DuckDBPyConnection,
+    job_id: str,
+    video_id: str,
+    options: Mapping[str, ModelOptions],
+    default: ModelOptions,
+) -> list[ModelResults]:
     uses = fetch(
         connection,
         "SELECT u.model_id, u.model_digest, u.kind FROM usage u JOIN jobs j USING (job_id) WHERE job_id = ?"
@@ -84,13 +94,10 @@ def _models(connection: duckdb.DuckDBPyConnection, job_id: str, video_id: str) -
     for model_id, model_digest, kind in uses:
         key = {"job_id": job_id, "video_id": video_id, "model_digest": model_digest}
         ledger = connection.execute(_LEDGER, key).fetchnumpy()
-        record = KINDS[kind]
-        columns = connection.execute(_ROWS.format(kind=kind, columns=", ".join(record.fields)), key).fetchnumpy()
-        rows = record.from_columns(
-            _plain(columns["frame_offset"], np.int64), {name: np.asarray(columns[name]) for name in record.fields}
-        )
+        rows = read_rows(connection, kind, video_id, model_digest, job_id=job_id)
         loaded, infer_s = _plain(ledger["frame_offset"], np.int64), _plain(ledger["infer_s"], np.float32)
-        models.append(ModelResults(model_id, model_digest, loaded, infer_s, rows))
+        wanted = options.get(model_id, default)
+        models.append(ModelResults(model_id, model_digest, loaded, infer_s, rows, wanted))
     return models
 
 

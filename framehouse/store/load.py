@@ -20,7 +20,7 @@ import pyarrow as pa
 import structlog
 
 from framehouse.errors import MisalignedParts, ResultsError
-from framehouse.results.contract import KINDS
+from framehouse.results.kinds import KINDS
 from framehouse.results.lake import Lake, RunRecord, VideoRecord
 from framehouse.results.parts import Part, part_paths, read_part, set_aside
 from framehouse.store.connection import run_script
@@ -87,8 +87,8 @@ def load_parts(connection: duckdb.DuckDBPyConnection, lake: Lake, video_id: str,
     aside = load_video(connection, lake, video_id)
     picked = pick(lake, video_id, model_digest)
     key = {"video_id": video_id, "model_digest": model_digest}
-    for kind in KINDS:
-        connection.execute(f"DELETE FROM {kind} WHERE video_id = ? AND model_digest = ?", [video_id, model_digest])  # noqa: S608
+    for table in dict.fromkeys(record.table for record in KINDS.values()):
+        connection.execute(f"DELETE FROM {table} WHERE video_id = ? AND model_digest = ?", [video_id, model_digest])  # noqa: S608
     with _registered(connection, "picked", picked.table):
         run_script(connection, "loads/ledger.sql", key)
         for kind, paths in picked.paths.items():

@@ -25,6 +25,8 @@ GIVEN = (
     *("requirements/constraints.txt", "requirements/triton.txt"),
 )
 PACKAGES = ("framehouse", "flows", "tasks")
+SERVED = {"triton_backend", "manifest", "templates"}
+"""Folders whose Python runs in the server's environment."""
 BANNED_NAMES = {"utils", "helpers", "common", "manager", "handler", "util", "helper", "misc"}
 
 TEXT = set(".py .md .toml .txt .yaml .yml .sql .pbtxt .json .sh .cfg .html .js .css".split()) | {""}  # noqa: SIM905
@@ -74,8 +76,8 @@ def test_packages_are_packages_and_the_rest_is_not() -> None:
 
 
 def test_every_folder_of_the_package_is_importable() -> None:
-    """But what Triton loads by path: its backends are files to copy, not modules."""
-    files = [file for file in PYTHON if name_of(file).startswith("framehouse/") and "triton_backend" not in file.parts]
+    """But what Triton loads by path: its backends and models are files to copy, not modules."""
+    files = [file for file in PYTHON if name_of(file).startswith("framehouse/") and not SERVED & {*file.parts}]
     folders = {file.parent for file in files}
     assert not [name_of(folder) for folder in folders if not (folder / "__init__.py").exists()]
 
@@ -152,7 +154,7 @@ def imported_modules() -> dict[str, str]:
     nodes = (
         (name_of(file), node)
         for file in PYTHON
-        if file.relative_to(ROOT).parts[0] in PACKAGES and "triton_backend" not in file.parts
+        if file.relative_to(ROOT).parts[0] in PACKAGES and not SERVED & {*file.parts}
         for node in ast.walk(ast.parse(file.read_text()))
     )
     found: dict[str, str] = {}

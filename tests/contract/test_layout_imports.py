@@ -24,7 +24,7 @@ PACKAGES = (
     "state",
     "video",
 )
-MODULES = ("cluster", "results", "storage", "config", "ids", "errors", "telemetry", "readiness", "samples")
+MODULES = ("cluster", "results", "storage", "config", "packages", "ids", "errors", "telemetry", "readiness", "samples")
 EMPTY = {
     **{f"framehouse/{name}/__init__.py": "" for name in PACKAGES},
     **{f"framehouse/{name}.py": "" for name in MODULES},

@@ -10,8 +10,9 @@ import pytest
 import supervision as sv
 
 from framehouse.results.assemble import ModelResults, assemble
-from framehouse.results.contract import KINDS, Detections
+from framehouse.results.kinds import KINDS
 from framehouse.results.parts import PartHeader, read_part, write_part
+from framehouse.results.records.boxes import Detections
 from lakes import rows_of
 
 SAMPLES = {"detections": rows_of("v", "d", range(12))}
@@ -43,7 +44,7 @@ def test_every_kind_goes_through_a_part(tmp_path: Path, kind: str, n: int) -> No
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_names_itself_and_has_a_sample(kind: str) -> None:
     assert KINDS[kind].kind == kind
-    assert list(SAMPLES[kind].columns()) == list(KINDS[kind].fields)
+    assert list(SAMPLES[kind].columns()) == list(KINDS[kind].stored)
 
 
 def assembled(frames: list[int], model: ModelResults, confidence: float) -> dict[str, list[Any]]:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from framehouse.errors import JobNotFound, MigrationError, ResultsError, StoreError
 from framehouse.results import parts
-from framehouse.results.contract import KINDS
+from framehouse.results.kinds import KINDS
 from framehouse.results.lake import Lake, VideoLocation
 from framehouse.store import migrate as migrate_module
 from framehouse.store.checksum import snapshot_checksum, tables_checksum
@@ -131,7 +131,7 @@ def test_every_view_but_the_failures_has_rows_on_the_sample(sample: Path) -> Non
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_rows_has_a_table_with_its_fields_and_a_load(sample: Path, kind: str) -> None:
-    assert set(KINDS[kind].fields) <= {row[0] for row in rows(sample, f"DESCRIBE {kind}")}
+    assert set(KINDS[kind].stored) <= {row[0] for row in rows(sample, f"DESCRIBE {kind}")}
     assert f"INSERT INTO {kind}" in script(f"loads/{kind}.sql")
 
 

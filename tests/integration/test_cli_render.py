@@ -15,9 +15,10 @@ import media
 from framehouse import ids
 from framehouse.cli.main import main
 from framehouse.config import load_settings
-from framehouse.results.contract import Detections, time_offsets_s
+from framehouse.results.contract import time_offsets_s
 from framehouse.results.lake import Lake, ModelUse, RunRecord, VideoLocation, VideoRecord
 from framehouse.results.parts import PartHeader, write_part
+from framehouse.results.records.boxes import Detections
 from framehouse.storage.registry import open_source
 from framehouse.store.rebuild import rebuild
 from framehouse.video.probe import probe

@@ -34,16 +34,11 @@ def repository(checkout: Path, tmp_path: Path) -> Path:
     return shutil.copytree(checkout / "triton_models", tmp_path / "models")
 
 
-@pytest.mark.parametrize("name", ["detector", "keypoints"])
-def test_weights_out_of_npm_are_made_again_to_the_byte(archive: Path, checkout: Path, name: str) -> None:
-    rebuilt = rebuild(name, checkout / "triton_models", archive=archive)
-    assert rebuilt.same_bytes
-    assert not rebuilt.written
-
-
-def test_the_tags_are_made_again_to_the_byte_out_of_a_wheel(checkout: Path) -> None:
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_weights_are_made_again_to_the_byte(archive: Path, checkout: Path, name: str) -> None:
+    at_hand = archive if RECIPES[name].package == RECIPES["detector"].package else None
     try:
-        rebuilt = rebuild("tags", checkout / "triton_models")
+        rebuilt = rebuild(name, checkout / "triton_models", archive=at_hand)
     except SourceUnavailable as error:
         require("npm", error.line())
     assert rebuilt.same_bytes

@@ -13,9 +13,9 @@ from chunk_cases import SMALL, SPEC
 from framehouse.errors import InferenceError, LeaseLost, TruncatedVideo
 from framehouse.jobs.attempt import Attempt
 from framehouse.jobs.outcome import Totals, conclude_early, conclude_run, facts_of, over_budget
-from framehouse.results.contract import Detections
 from framehouse.results.lake import Lake, ModelUse, RunRecord
 from framehouse.results.parts import PartHeader, write_part
+from framehouse.results.records.boxes import Detections
 from framehouse.video.index import StreamFacts, VideoIndex
 from framehouse.video.sampling import FramePlan, plan_frames
 from jobs_in_hand import VIDEO, new_attempt, receipt, store

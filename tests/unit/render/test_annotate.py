@@ -9,7 +9,7 @@ import media
 from framehouse.errors import ConfigError
 from framehouse.render.annotate import Painter, annotate, annotated_pictures
 from framehouse.render.overlay import Inferred, class_colour
-from framehouse.results.contract import Detections
+from framehouse.results.records.boxes import Detections
 from framehouse.video.index import VideoIndex
 from framehouse.video.probe import probe
 from framehouse.video.sampling import plan_frames

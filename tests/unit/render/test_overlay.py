@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from framehouse.errors import MisalignedParts
 from framehouse.render.overlay import NOTHING, Inferred, class_colour, rows_by_frame, shown_results
-from framehouse.results.contract import Detections
+from framehouse.results.records.boxes import Detections
 
 
 def rows(frames: list[int]) -> Detections:

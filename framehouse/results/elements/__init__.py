@@ -1,0 +1,1 @@
+"""One element of the results JSON per kind of rows: what a model gave for one frame."""
