@@ -73,7 +73,7 @@ REAL: dict[str, tuple[str, dict[str, Any]]] = {
     "yolov8-cls": (architecture("[-1, 1, Classify, [nc]]", classes=7), {"opset": 17, "imgsz": 64, "dynamic": True}),
     "yolo11": (architecture(DETECT, block="11", extra=SMALL), {"opset": 18}),
     "yolov10": (architecture("[[3, 4, 5], 1, v10Detect, [nc]]"), {"opset": 17, "dynamic": True, "nms": False}),
-    "yolo26": (architecture(DETECT, block="11", extra="reg_max: 1\nend2end: True"), {"opset": 20, "dynamic": True, "nms": False}),
+    "yolo26": (architecture(DETECT, block="11", extra="reg_max: 1\nend2end: True"), {"opset": 20, "dynamic": True, "nms": False}),  # noqa: E501
     "yolo26-many": (
         architecture(DETECT, block="11", extra="reg_max: 1\nend2end: True"),
         {"opset": 18, "dynamic": True},
@@ -242,9 +242,7 @@ def draw_yolov5() -> onnx.ModelProto:
     draw, rows = yolov5()
     draw.named(rows, "output0")
     metadata = {"stride": "32", "names": str(NAMES)}
-    return draw.model(
-        [picture("images")], [("output0", FLOAT, [BATCH, 3 * ANCHORS, 8])], opset=12, metadata=metadata
-    )
+    return draw.model([picture("images")], [("output0", FLOAT, [BATCH, 3 * ANCHORS, 8])], opset=12, metadata=metadata)
 
 
 def draw_yolov5_seg() -> onnx.ModelProto:
@@ -315,9 +313,7 @@ def draw_transformer(
     if mask:
         inputs.append(("pixel_mask", INT64, [BATCH, size, size]))
         shape = draw.constant([-1, 1, size, size], np.int64)
-        picture_in = draw.op(
-            "Mul", picture_in, draw.op("Reshape", draw.op("Cast", "pixel_mask", to=FLOAT), shape)
-        )
+        picture_in = draw.op("Mul", picture_in, draw.op("Reshape", draw.op("Cast", "pixel_mask", to=FLOAT), shape))
     draw.named(draw.op("Sigmoid", draw.queries(picture_in, queries, 4, 1.0)), boxes)
     draw.named(draw.queries(picture_in, queries, classes, 1.0), logits)
     outputs = [(boxes, FLOAT, [BATCH, queries, 4]), (logits, FLOAT, [BATCH, queries, classes])]
@@ -348,9 +344,7 @@ def draw_rtdetr_rows() -> onnx.ModelProto:
     draw = Drawing("rtdetr-rows")
     draw.named(draw.op("Sigmoid", draw.queries("images", 300, 7, 2.0)), "output0")
     metadata = {"task": "detect", "stride": "32", "names": str(NAMES), "imgsz": "[256, 256]", "version": "8.1.0"}
-    return draw.model(
-        [picture("images", 256, 256)], [("output0", FLOAT, [BATCH, 300, 7])], opset=17, metadata=metadata
-    )
+    return draw.model([picture("images", 256, 256)], [("output0", FLOAT, [BATCH, 300, 7])], opset=17, metadata=metadata)
 
 
 def draw_classifier(end: str, *, channels_last: bool = False, batch: Any = BATCH) -> onnx.ModelProto:

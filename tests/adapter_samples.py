@@ -170,7 +170,10 @@ SAMPLES: dict[str, Sample] = {
     "ocr": Sample("texts", ocr_outputs, framing=Framing("fit", 960, 960), labels=()),
     "persons": Sample("segmentations", persons_outputs, rows_of=lambda i: i % 2, labels=("person",)),
     "poses": Sample(
-        "keypoints", poses_outputs, framing=LETTERBOXED, settings={"iou_threshold": "0.5", "keypoint_names": "nose,tail"}
+        "keypoints",
+        poses_outputs,
+        framing=LETTERBOXED,
+        settings={"iou_threshold": "0.5", "keypoint_names": "nose,tail"},
     ),
     "tags": Sample("classifications", tags_outputs),
 }

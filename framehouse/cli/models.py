@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from framehouse.cli.models_add import add
+
 if TYPE_CHECKING:
     from framehouse.config import Settings
     from framehouse.inference.listing import ListedModel
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from framehouse.storage.base import Progress
 
 app = typer.Typer(no_args_is_help=True)
+app.command("add")(add)
 
 _LOOK_S = 1.0
 _ROWS = """
@@ -126,7 +129,7 @@ def pull(
         notice = find_entry(name).notice
         if notice:
             say(f"{name}: {' '.join(notice.split())}")
-        loaded = _load(settings, pulled.installed.folders)
+        loaded = load_into_server(settings, pulled.installed.folders)
         done.append({**asdict(pulled.installed), "was_here": pulled.was_here, "loaded": loaded})
         ids = ", ".join(pulled.installed.model_ids)
         if not as_json:
@@ -326,7 +329,7 @@ def _loaded_models(settings: Settings) -> set[str] | None:
     return None if server is None else {model.name for model in server.index() if model.state == "READY"}
 
 
-def _load(settings: Settings, folders: tuple[str, ...]) -> bool:
+def load_into_server(settings: Settings, folders: tuple[str, ...]) -> bool:
     """Load into the running server; a server elsewhere may not see our folder, which is no failure of the pull."""
     from framehouse.cli.output import say
     from framehouse.errors import InferenceError

@@ -5,7 +5,6 @@ Run lengths go down the columns and begin with the pixels outside, as in COCO; p
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
@@ -37,6 +36,8 @@ def decode(counts: str, size: Size) -> NDArray[np.bool_]:
 
 def polygon(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Outline of the largest connected piece, int32 [P, 2] x, y, P >= 3; [0, 2] where there is none of 3 corners."""
+    import cv2  # noqa: PLC0415  half a second that a decoder's worker need not wait for
+
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     largest = max(contours, key=cv2.contourArea, default=np.empty((0, 1, 2), np.int32))
     outline = np.asarray(largest, np.int32).reshape(-1, 2)

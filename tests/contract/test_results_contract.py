@@ -13,9 +13,10 @@ from framehouse.results.assemble import ModelResults, assemble
 from framehouse.results.kinds import KINDS
 from framehouse.results.parts import PartHeader, read_part, write_part
 from framehouse.results.records.boxes import Detections
+from kind_rows import kind_rows
 from lakes import rows_of
 
-SAMPLES = {"detections": rows_of("v", "d", range(12))}
+SAMPLES = {kind: kind_rows(kind, "v", "d", range(12)) for kind in KINDS}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -37,7 +38,9 @@ def test_every_kind_goes_through_a_part(tmp_path: Path, kind: str, n: int) -> No
     assert type(again) is record
     np.testing.assert_array_equal(again.frame_offset, rows.frame_offset)
     for name, column in rows.columns().items():
-        np.testing.assert_array_equal(again.columns()[name], column)
+        assert len(again.columns()[name]) == len(column)
+        if len(column):  # without rows a list's length is not known
+            np.testing.assert_array_equal(again.columns()[name], column)
         assert again.columns()[name].dtype == column.dtype
 
 

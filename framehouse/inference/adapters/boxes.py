@@ -53,8 +53,8 @@ def from_outputs(
         frame_offset: int64 [B].
         source_size: (width, height) of the upright video.
 
-    Candidates below the floor go first, then those that a better one of their class overlaps; at most 300 stay. Boxes are
-    clipped to the picture; one that then has no area is dropped.
+    Candidates below the floor go first, then those that a better one of their class overlaps; at most 300 stay. Boxes
+    are clipped to the picture; one that then has no area is dropped.
     """
     return Detections(**choose(outputs, spec=spec, frame_offset=frame_offset, source_size=source_size).fields)
 

@@ -68,7 +68,8 @@ def mask_in_box(
 
 def _places(first: int, end: int, scale: float, offset: int, ratio: float) -> NDArray[np.float64]:
     """Where the middles of source pixels first..end lie between the middles of prototype pixels."""
-    return ((np.arange(first, end) + 0.5) * scale + offset) * ratio - 0.5
+    middles = np.arange(first, end, dtype=np.float64) + 0.5
+    return np.asarray((middles * scale + offset) * ratio - 0.5, np.float64)
 
 
 def _between(values: NDArray[np.float32], places: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -77,4 +78,4 @@ def _between(values: NDArray[np.float32], places: NDArray[np.float64]) -> NDArra
     low = np.floor(places).astype(int)
     high = np.minimum(low + 1, len(values) - 1)
     share = (places - low).astype(np.float32)[:, None]
-    return values[low] * (1 - share) + values[high] * share
+    return np.asarray(values[low] * (1 - share) + values[high] * share, np.float32)

@@ -24,7 +24,8 @@ def from_outputs(
     """Rows as `boxes` makes them, each with all points of the skeleton.
 
     Args:
-        outputs: `candidates` float32 [B, K, 6] as in `boxes`; `points` float32 [B, K, P, 3]: x, y in input pixels, score.
+        outputs: `candidates` float32 [B, K, 6] as in `boxes`; `points` float32 [B, K, P, 3]: x, y in input
+            pixels, score.
         spec: as in `boxes`; the parameter `keypoint_names` has the P names, by comma.
         frame_offset: int64 [B].
         source_size: (width, height) of the upright video.

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from framehouse.inference.adapters import boxes, clip, detector, faces, gaze, keypoints, masks, ocr, persons, poses, tags
+from framehouse.inference.adapters import (
+    boxes,
+    clip,
+    detector,
+    faces,
+    gaze,
+    keypoints,
+    masks,
+    ocr,
+    persons,
+    poses,
+    tags,
+)
 from framehouse.inference.adapters.base import Adapter
 
 ADAPTERS: dict[str, Adapter] = {

@@ -52,4 +52,5 @@ def _overlap(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
     height = np.minimum(y2[:, None], y2) - np.maximum(y1[:, None], y1)
     common = np.maximum(width, 0) * np.maximum(height, 0)
     area = np.maximum(x2 - x1, 0) * np.maximum(y2 - y1, 0)
-    return common / np.maximum(area[:, None] + area - common, 1e-9)
+    shares: NDArray[np.float64] = common / np.maximum(area[:, None] + area - common, 1e-9)
+    return shares

@@ -19,7 +19,14 @@ import structlog
 from framehouse.errors import ConfigError
 from framehouse.inference.cards import CARD_NAME, read_card
 from framehouse.inference.exports.folder import (
-    MOST_IN_A_BATCH, Facts, Words, card_toml, config_pbtxt, gaze_card, labels_txt, readme,
+    MOST_IN_A_BATCH,
+    Facts,
+    Words,
+    card_toml,
+    config_pbtxt,
+    gaze_card,
+    labels_txt,
+    readme,
 )  # fmt: skip
 from framehouse.inference.exports.gaze import fold_gaze, gaze_files
 from framehouse.inference.exports.plan import Plan, Result, Sight, Values, Wishes
@@ -203,9 +210,7 @@ def _refuse_taken(place: _Place, roots: Sequence[Path], added_dir: Path, *, aske
 # ---------------------------------------------------------------- making
 
 
-def _wrapped(
-    export: Export, place: _Place, stage: Path, wishes: Wishes, words: Words, timeout_s: float
-) -> _Made:
+def _wrapped(export: Export, place: _Place, stage: Path, wishes: Wishes, words: Words, timeout_s: float) -> _Made:
     """Every family but gaze: one folder."""
     image = image_input(export, wishes.size)
     plan = recognise(_look(export, image, wishes, timeout_s))
@@ -236,9 +241,7 @@ def _wrapped(
                  len(plan.labels), ms, warnings)  # fmt: skip
 
 
-def _gaze(
-    export: Export, place: _Place, stage: Path, words: Words, timeout_s: float, *, vertical_first: bool
-) -> _Made:
+def _gaze(export: Export, place: _Place, stage: Path, words: Words, timeout_s: float, *, vertical_first: bool) -> _Made:
     """A gaze network and the model that asks it for each face: two folders."""
     network = f"{place.folder}_network"
     folded = fold_gaze(export.model, vertical_first=vertical_first)
@@ -385,7 +388,10 @@ def _is_the_same(made: _Made, place: _Place, built: Path, added_dir: Path) -> bo
     names = [name for name in made.files if Path(name).name not in told]
     if all((added_dir / name).is_file() and (added_dir / name).read_bytes() == made.files[name] for name in names):
         return True
-    taken = [place.version, *(int(path.suffix[2:]) for path in added_dir.glob(f"{place.slug}.v*") if path.suffix[2:].isdigit())]
+    taken = [
+        place.version,
+        *(int(path.suffix[2:]) for path in added_dir.glob(f"{place.slug}.v*") if path.suffix[2:].isdigit()),
+    ]
     raise ConfigError(
         f"{place.model_id} is here already, and another model",
         code="models.exists",

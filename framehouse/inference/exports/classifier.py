@@ -62,9 +62,7 @@ def scores_plan(sight: Sight, name: str, main: Output, *, ending: str, pixels: P
 def _plan(sight: Sight, name: str, ending: str) -> Plan:
     width, height = sight.image.size
     short_side = round(width * _SHORT_SIDE) if width == height else 0
-    return scores_plan(
-        sight, name, _main(sight, name), ending=ending, pixels=Pixels("imagenet"), short_side=short_side
-    )
+    return scores_plan(sight, name, _main(sight, name), ending=ending, pixels=Pixels("imagenet"), short_side=short_side)
 
 
 def _main(sight: Sight, layout: str) -> Output:

@@ -168,7 +168,12 @@ def _sigmoid(sketch: Sketch, boxes: Output, logits: Output, n_classes: int, size
     """Each class judged alone; the best pairs of query and class."""
     raw = sketch.part(sketch.cast(output_of(logits.name), "float32"), 2, 0, n_classes)
     return _best_pairs(
-        sketch, sketch.cast(output_of(boxes.name), "float32"), sketch.op("Sigmoid", raw), logits.inner[0], n_classes, size
+        sketch,
+        sketch.cast(output_of(boxes.name), "float32"),
+        sketch.op("Sigmoid", raw),
+        logits.inner[0],
+        n_classes,
+        size,
     )
 
 
@@ -180,9 +185,7 @@ def _scored_rows(sketch: Sketch, main: Output, size: Size) -> dict[str, Result]:
     return _best_pairs(sketch, boxes, scores, queries, columns - 4, size)
 
 
-def _best_pairs(
-    sketch: Sketch, boxes: str, scores: str, queries: int, n_classes: int, size: Size
-) -> dict[str, Result]:
+def _best_pairs(sketch: Sketch, boxes: str, scores: str, queries: int, n_classes: int, size: Size) -> dict[str, Result]:
     kept = min(MOST_ROWS, queries * n_classes)
     best, pairs = sketch.top(sketch.reshaped(scores, 0, -1), kept)
     query = sketch.op("Div", pairs, sketch.integers(n_classes))

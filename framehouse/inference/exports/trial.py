@@ -120,7 +120,7 @@ def _answer(name: str, returncode: int, said: str, complaint: str) -> dict[str, 
     if returncode == 0:
         try:
             found: dict[str, Any] = json.loads(said.strip().splitlines()[-1])
-            return found
+            return found  # noqa: TRY300
         except (ValueError, IndexError):
             pass
     last = (complaint.strip().splitlines() or [""])[-1][:200]

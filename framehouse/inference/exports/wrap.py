@@ -75,7 +75,7 @@ def _pictures(sketch: Sketch, image: ImageInput, pixels: Pixels) -> str:
         last = sketch.op("Div", last, sketch.floats(255.0))
     if pixels.values == "imagenet":
         order = slice(None, None, -1) if pixels.bgr else slice(None)
-        mean, std = (np.float32(values)[order].reshape(dims) for values in (IMAGENET_MEAN, IMAGENET_STD))
+        mean, std = (np.array(values, np.float32)[order].reshape(dims) for values in (IMAGENET_MEAN, IMAGENET_STD))
         last = sketch.op("Div", sketch.op("Sub", last, sketch.floats(mean)), sketch.floats(std))
     last = sketch.cast(last, _NUMPY[image.port.dtype])
     if not image.free_batch:

@@ -139,7 +139,7 @@ def yolov5(sight: Sight) -> Plan:
 
 def classify(sight: Sight) -> Plan:
     """Classes of whole pictures, through the softmax already: `--family yolo-cls`."""
-    from framehouse.inference.exports.classifier import scores_plan
+    from framehouse.inference.exports.classifier import scores_plan  # noqa: PLC0415  it knows us
 
     flat = [output for output in sight.outputs if len(output.inner) == 1]
     if len(flat) != 1:
@@ -193,7 +193,7 @@ def _is_short(sight: Sight, rows: int) -> bool:
 
 def _refuse_small_boxes(sight: Sight, main: Output) -> None:
     """End-to-end boxes are in pixels; those of an RT-DETR, in the same shape, are in 0..1."""
-    if all(-1 <= low and high <= 2 for low, high in main.columns[:4]):
+    if all(low >= -1 and high <= 2 for low, high in main.columns[:4]):
         raise ConfigError(
             f"{sight.export.path.name}: rows of 6 with boxes in 0..1 may be an RT-DETR, or a YOLO that saw nothing",
             code="models.ambiguous",

@@ -66,7 +66,7 @@ def test_every_reading_command_has_help_with_an_example() -> None:
 
     commands = [sql.sql, results.results, render.render]
     commands += [command.callback for app in (videos.app, models.app, db.app) for command in app.registered_commands]
-    assert len(commands) == 13
+    assert len(commands) == 16
     for command in commands:
         assert "Example: framehouse " in (command.__doc__ or ""), command
 

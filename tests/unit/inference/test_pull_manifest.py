@@ -94,7 +94,11 @@ def test_a_right_one(folder: Path) -> None:
         ('notice = ""', 'notice = ""\nscript = "x"', "script"),
         ("title =", "title", "pull.toml"),
         ("target = ", "# target = ", "a target for each file"),
-        ('notice = ""', 'notice = ""\nadd = { slug = "x", version = 1, family = "yolo" }', "one file, without a target"),
+        (
+            'notice = ""',
+            'notice = ""\nadd = { slug = "x", version = 1, family = "yolo" }',
+            "one file, without a target",
+        ),
     ],
 )
 def test_a_wrong_one_names_the_field(folder: Path, old: str, new: str, message: str) -> None:

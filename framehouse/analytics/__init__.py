@@ -1,1 +1,0 @@
-"""Uses of what is stored."""
