@@ -202,10 +202,11 @@ def load_served(triton: TritonServer, added_models: Path) -> Callable[[str], tup
     from framehouse.inference.specs import TritonTarget
     from framehouse.inference.triton import connect
 
-    client = connect(TritonTarget(triton.url, shared_memory=True, request_timeout_s=60.0, in_flight=4))
+    target = TritonTarget(triton.url, shared_memory=True, request_timeout_s=60.0, in_flight=4)
 
     def load(name: str) -> tuple[TritonClient, ModelSpec]:
         spec = resolve(load_specs([ROOT / "triton_models", added_models]), name)
+        client = connect(target)  # anew where a test before has closed them all
         client.ensure_loaded(spec.steps)
         return client, spec
 
