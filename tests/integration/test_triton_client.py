@@ -111,8 +111,23 @@ def echo(client: TritonClient, seed: int = 0, model: str = "echo") -> None:
     assert np.array_equal(client.infer(model, {"pixels": tensor(seed)})["same_pixels"], tensor(seed))
 
 
-def our_files() -> list[str]:
+_earlier: set[str] = set()
+
+
+def _files() -> list[str]:
     return [path.name for path in SHARED_MEMORY_DIR.glob(region_prefix("input") + "*")]
+
+
+@pytest.fixture(autouse=True)
+def _note_earlier_files() -> None:
+    """Clients that other tests left open in this process hold regions too."""
+    _earlier.clear()
+    _earlier.update(_files())
+
+
+def our_files() -> list[str]:
+    """Regions that the present test has made."""
+    return [name for name in _files() if name not in _earlier]
 
 
 def known_regions(client: TritonClient) -> list[str]:

@@ -143,7 +143,7 @@ def own_regions() -> list[str]:
 
 
 def test_the_detector_answers_and_a_stop_leaves_nothing(python: Path, checkout: Path, tmp_path: Path) -> None:
-    with TritonServer(python, [checkout / "triton_models"], work_dir=tmp_path) as server:
+    with TritonServer(python, [checkout / "triton_models"], work_dir=tmp_path, models=["detector"]) as server:
         processes = family(server.pid)
         assert len(processes) == 5  # the server, two networks, suppression, self-test
         assert own_regions()
