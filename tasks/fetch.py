@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prefect import task
 
+from framehouse.jobs.allowance import fetch_within
 from framehouse.jobs.attempt import Attempt
 from framehouse.storage.base import LocalVideo, SourceLimits
 from framehouse.storage.registry import open_source
@@ -22,4 +23,4 @@ def fetch_video(attempt: Attempt) -> LocalVideo:
         max_redirects=settings.source.max_redirects,
         private_networks=tuple(settings.source.private_networks),
     )
-    return open_source(request.uri, limits).fetch(settings.fetch_dir)
+    return fetch_within(attempt, open_source(request.uri, limits))

@@ -7,6 +7,7 @@ from prefect import task
 from framehouse.cluster import run_chunks
 from framehouse.inference.run import give_up_chunk, infer_chunk
 from framehouse.inference.specs import ModelSpec
+from framehouse.jobs.allowance import hold_allowance
 from framehouse.jobs.attempt import Attempt, hold_video
 from framehouse.jobs.outcome import Totals
 from framehouse.jobs.plans import PlanRef, chunk_tasks
@@ -21,10 +22,15 @@ def infer_video(attempt: Attempt, ref: PlanRef, models: tuple[ModelSpec, ...]) -
     totals = Totals(models, ref.n_frames)
     progress = Progress(attempt, ref.n_frames * len(models))
     dask = attempt.settings.dask
-    with hold_video(attempt, ref.video_id):
-        tasks = chunk_tasks(attempt, ref, models)
+    with hold_video(attempt, ref.video_id), hold_allowance(attempt) as allowance:
+        tasks = allowance.cut(chunk_tasks(attempt, ref, models))
         for chunk_task, receipt in run_chunks(attempt.endpoints.dask_address, infer_chunk, tasks, window=dask.window):
-            totals.add(receipt or give_up_chunk(chunk_task, "decode.worker_died"))
+            receipt = receipt or give_up_chunk(chunk_task, "decode.worker_died")  # noqa: PLW2901
+            totals.add(receipt)
+            allowance.note(receipt)
             progress.show(totals.n_settled)
+            if allowance.is_over:
+                break
+        totals.spent = allowance.spent
     progress.finish(totals.uses())
     return totals

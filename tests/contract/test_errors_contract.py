@@ -43,6 +43,7 @@ PINNED = {
     "JobError": "job.error",
     "JobNotFound": "job.not_found",
     "LeaseLost": "job.lease_lost",
+    "BudgetSpent": "budget.spent",
     "DeploymentMissing": "job.deployment_missing",
     "EngineUnavailable": "job.engine_unavailable",
     "ApiError": "api.error",
