@@ -109,10 +109,12 @@ def _busy_of_run(run: RunRecord, videos: Mapping[str, VideoRecord], speeds: Spee
 def _fit(busy: np.ndarray, took: np.ndarray) -> tuple[float, float]:
     """(start_s, factor): a line through the runs where there are enough that differ, else the usual start."""
     if busy.size >= _FEW and busy.max() > 2 * busy.min() + 1.0:
-        matrix = np.column_stack([np.ones_like(busy), busy]) / took[:, None]  # relative errors count
-        start_s, factor = np.linalg.lstsq(matrix, np.ones_like(took), rcond=None)[0]
+        scale = START_S + busy  # errors count in proportion to the size of the run
+        matrix = np.column_stack([np.ones_like(busy), busy]) / scale[:, None]
+        start_s, factor = np.linalg.lstsq(matrix, took / scale, rcond=None)[0]
         if start_s >= 0 and factor > 0:
-            return float(start_s), float(factor)
+            middle = float(np.median(took / (start_s + factor * busy)))
+            return float(start_s) * middle, float(factor) * middle
     start_s = min(START_S, float(took.min()) / 2)
     return start_s, float(np.median((took - start_s) / np.maximum(busy, 1e-3)))
 

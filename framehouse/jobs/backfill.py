@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -78,6 +79,33 @@ class Backlog:
     def cannot(self) -> bool:
         """Whether something is owed that cannot be done."""
         return any(left.code != "models.earlier" for left in self.left_out)
+
+    @property
+    def in_words(self) -> str:
+        """One line: how much, and how long."""
+        total, n_jobs = self.total, sum(item.job_id is None for item in self.owing) + len(self.unseen)
+        return (
+            f"{n_jobs} jobs, {total.n_frames} frames x models, about {total.seconds:.0f} s "
+            f"({total.low_s:.0f} to {total.high_s:.0f}), {total.read_bytes} bytes to read, "
+            f"{total.fetch_bytes} to fetch; {len(self.left_out)} left out"
+        )
+
+
+def backlog_rows(backlog: Backlog) -> list[dict[str, Any]]:
+    """A flat table for people: debts, jobs that are tried again, and what is left out."""
+    rows: list[dict[str, Any]] = [
+        {
+            "video": item.debt.video.video_id,
+            "models": ", ".join(model.model_id for model in item.debt.models if model.n_owed),
+            "frames": item.debt.n_owed,
+            "seconds": item.estimate.seconds,
+            "bytes": item.estimate.fetch_bytes,
+            "what": f"{item.job_id} is at it" if item.job_id else "owed",
+        }
+        for item in backlog.owing
+    ]
+    rows += [{"video": run.uri, "what": f"tried again: {run.job_id} {run.error_code}"} for run in backlog.unseen]
+    return rows + [{"video": left.what, "what": f"left out: {left.code}: {left.message}"} for left in backlog.left_out]
 
 
 def select(
