@@ -309,7 +309,7 @@ class _Reader:
         self._limits = _source_limits(settings, settings.source.allow_private_hosts)
         self._unfinished: dict[str, list[Job]] = {}
         for job in state.list_jobs(statuses=_UNFINISHED):
-            for key in {redact_uri(job.request.uri), job.video_id or ""}:
+            for key in {_shown(job.request.uri), job.video_id or ""}:
                 self._unfinished.setdefault(key, []).append(job)
 
     def read(self, video: VideoRecord, runs: Sequence[RunRecord]) -> None:
@@ -342,7 +342,7 @@ class _Reader:
 
     def is_failed(self, run: RunRecord) -> bool:
         """Whether a job that never saw its video can be queued again: it is known, failed, and nobody else is at it."""
-        if redact_uri(run.uri) in self._unfinished:
+        if _shown(run.uri) in self._unfinished:
             return False
         if _is_known(self._state, run.job_id):
             return True
@@ -367,6 +367,14 @@ class _Reader:
         except ConfigError:
             return False
         return True
+
+
+def _shown(uri: str) -> str:
+    """The name under which a place is stored, however a job wrote it."""
+    try:
+        return redact_uri(open_source(uri).uri)
+    except FramehouseError:
+        return redact_uri(uri)
 
 
 def _source_limits(settings: Settings, allow_private: bool) -> SourceLimits:
