@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from framehouse.inference.clip import compare, embed_texts, prompts, text_model_of
+from framehouse.inference.clip import embed_texts, prompts, text_model_of
 from framehouse.inference.pull import pull
 from framehouse.inference.pull_fetch import PullSource
 from framehouse.inference.repository import load_specs, resolve
@@ -39,6 +39,7 @@ from framehouse.results.lake import Lake
 from framehouse.results.masks import decode as decode_mask
 from framehouse.results.masks import encode as encode_mask
 from framehouse.results.parts import part_paths, read_part
+from framehouse.results.vectors import compare
 from framehouse.samples import sample_videos
 from framehouse.video.decode import FrameBatch, decode
 from framehouse.video.framing import stretched

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from framehouse.cli import db, jobs, keys, models, render, results, run, search, serve, sql, stack, videos
+from framehouse.cli import compare, db, jobs, keys, models, render, results, run, search, serve, sql, stack, videos
 from framehouse.cli.exit_codes import exit_code
 from framehouse.errors import FramehouseError
 
@@ -32,6 +32,7 @@ app.add_typer(videos.app, name="videos", help="List, show and probe videos.")
 app.command("results")(results.results)
 app.command("sql")(sql.sql)
 app.command("search")(search.search)
+app.command("compare")(compare.compare)
 app.command("render")(render.render)
 app.add_typer(models.app, name="models", help="The models that can be run.")
 app.add_typer(db.app, name="db", help="The analytics database.")

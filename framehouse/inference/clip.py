@@ -1,4 +1,4 @@
-"""Pictures and texts in one space of vectors: the text side of CLIP, cosines, and tags that nobody trained.
+"""Pictures and texts in one space of vectors (`results.vectors` compares them): the text side of CLIP.
 
 An image model of the family `clip` is asked for by its slug and has a card. Its text model has none. They find each
 other by parameters in config.pbtxt::
@@ -22,7 +22,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -168,28 +168,6 @@ def embed_images(client: TritonClient, spec: ModelSpec, pictures: NDArray[np.uin
     return np.concatenate(found)
 
 
-def compare(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float32]:
-    """Cosine of each vector of `first` [N, D] with each of `second` [M, D], float32 [N, M]; 0 for a vector of zeros.
-
-    Raises:
-        TensorMismatch: vectors of different lengths, and so of different models.
-
-    >>> compare(np.array([[2.0, 0.0]]), np.array([[5.0, 0.0], [0.0, 3.0], [0.0, 0.0]]))
-    array([[1., 0., 0.]], dtype=float32)
-    """
-    return _cosines(first, second).astype(np.float32)
-
-
-def zero_shot(images: NDArray[Any], texts: NDArray[Any], logit_scale: float) -> NDArray[np.float32]:
-    """How likely each text is the right one of them for each picture, float32 [N, M]; each row has the sum 1.
-
-    The texts compete: the right one among wrong ones gets much, also when it is hardly right.
-    """
-    logits = logit_scale * _cosines(images, texts)
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
-    return np.asarray(odds / odds.sum(axis=1, keepdims=True), np.float32)
-
-
 def _text_model(model_id: str, name: str, folder: Path, max_batch: int, settings: Mapping[str, str]) -> TextModel:
     """Raises KeyError, ValueError."""
     tokenizer, words = folder / settings["tokenizer"], folder / WORDS_NAME
@@ -220,22 +198,6 @@ def _digest(folder: Path, settings: Mapping[str, str]) -> str:
     pieces = [(path.name, file_sha256(path).encode()) for path in files]
     rules = [(name, settings[name].encode()) for name in ("space", "tokenizer", "length", "padding")]
     return model_digest([("tokens", str(TOKENS_VERSION).encode()), *rules, *pieces])
-
-
-def _cosines(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float64]:
-    """[N, M]; no vectors may have no dimensions either."""
-    if not len(first) or not len(second):
-        return np.zeros((len(first), len(second)))
-    if first.shape[1] != second.shape[1]:
-        raise TensorMismatch(f"vectors of {first.shape[1]} and of {second.shape[1]} dimensions are of two spaces")
-    return _unit(first) @ _unit(second).T
-
-
-def _unit(vectors: NDArray[Any]) -> NDArray[np.float64]:
-    """Rows of length 1; zeros stay zeros."""
-    exact = np.asarray(vectors, np.float64)
-    norm = np.linalg.norm(exact, axis=1, keepdims=True)
-    return exact / np.where(norm > 0, norm, 1.0)
 
 
 def _vectors(outputs: Mapping[str, Tensor], n: int, model: str) -> Vectors:

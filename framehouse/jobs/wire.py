@@ -9,6 +9,7 @@ from typing import Any
 from framehouse.errors import BadRequest
 from framehouse.inference.repository import resolve
 from framehouse.inference.specs import ModelSpec
+from framehouse.jobs.prompts import prompts_of
 from framehouse.results.assemble import ModelOptions
 from framehouse.results.elements.base import Forms
 from framehouse.state import Job, JobRequest
@@ -53,7 +54,8 @@ def wire_request(
     meant: dict[str, dict[str, Any]] = {}
     for entry in models:
         spec = _spec_of(entry, specs)
-        meant.setdefault(spec.model_id, {**entry, "framehouse_model": spec.model_id})
+        sent = {key: value for key, value in entry.items() if not str(key).startswith("framehouse_")}
+        meant.setdefault(spec.model_id, {**sent, "framehouse_model": spec.model_id})
     thresholds = [options.confidence for options in map(_options, meant.values())]
     lowest = min((confidence if asked is None else asked for asked in thresholds), default=confidence)
     request = JobRequest(
@@ -127,7 +129,7 @@ def _options(entry: Mapping[str, Any]) -> ModelOptions:
     masks, embeddings = params.get("mask_format", "polygon"), params.get("embedding_format", "list")
     if masks not in ("polygon", "rle") or embeddings not in ("list", "dict"):
         raise BadRequest("mask_format is polygon or rle, embedding_format is list or dict", code="api.models")
-    return ModelOptions(None if confidence is None else float(confidence), Forms(masks, embeddings))
+    return ModelOptions(None if confidence is None else float(confidence), Forms(masks, embeddings, prompts_of(entry)))
 
 
 def _is_share(value: Any) -> bool:
