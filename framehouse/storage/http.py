@@ -174,8 +174,11 @@ class HttpSource:
             part.clear()
             raise self._too_large(self.limits.max_bytes + 1)
         if time.monotonic() > deadline_s:
-            raise SourceUnavailable(
-                f"{self.shown}: not here after {self.limits.total_timeout_s} s", code="source.too_slow", uri=self.shown
+            raise SourceError(
+                f"{self.shown}: not here after {self.limits.total_timeout_s:g} s",
+                code="source.too_slow",
+                hint="upload the file instead, or raise FRAMEHOUSE_SOURCE__TOTAL_TIMEOUT_S",
+                uri=self.shown,
             )
         if progress is not None:
             progress(part.size, part.identity.size_bytes if part.identity else None)

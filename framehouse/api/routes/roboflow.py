@@ -68,7 +68,7 @@ def start(wish: VideoInferWish, api: ApiContext, caller: Submitter) -> dict[str,
         allow_private=False,
     )
     origin = Origin(caller.owner, wire, upload.upload_id if upload else None)
-    job_id = submit(api, caller, job_request, origin)
+    (job_id,) = submit(api, caller, [(job_request, origin, None)])
     return {
         "job_id": job_id,
         "message": f"job {job_id} on {redact_uri(wish.input_url)}: poll /videoinfer?job_id={job_id}",
