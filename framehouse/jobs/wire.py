@@ -29,6 +29,10 @@ INFERENCE_TYPES: dict[str, str] = {
 }
 """Kind of rows to `inference_type` of a request; `type` of a project is the same word."""
 
+ALSO_CALLED: dict[str, str] = {"clip-compare": "clip-embed-image"}
+"""Other words that a request may use: comparing is what `inference_params.prompt` makes of embedding."""
+MAX_PROMPTS, MAX_PROMPT_LETTERS = 100, 500
+
 RUNNING, DONE, FAILED = 1, 0, 2
 """`status` of a poll: the official client waits on 1, fetches results on 0, and gives up above."""
 
@@ -63,7 +67,10 @@ def wire_request(
 
 
 def options_of(job: Job) -> dict[str, ModelOptions]:
-    """What a job's request wanted for each model, by model_id; empty for a job that came another way."""
+    """What a job's request wanted for each model, by model_id; empty for a job that came another way.
+
+    Prompts are not in it: they need vectors (`jobs.prompts`).
+    """
     return {entry["framehouse_model"]: _options(entry) for entry in job.origin.wire or ()}
 
 
@@ -111,16 +118,46 @@ def _spec_of(entry: Any, specs: Mapping[str, ModelSpec]) -> ModelSpec:
     spec = resolve(specs, slug if entry["model_id"] == "clip" or version in (None, "") else f"{slug}/{version}")
     asked = entry.get("inference_type")
     expected = INFERENCE_TYPES[spec.kind]
-    if asked is not None and asked != expected:
+    if asked is not None and ALSO_CALLED.get(asked, asked) != expected:
         raise BadRequest(f"{spec.model_id} does {expected}, not {asked!r}", code="api.models",
                          hint="leave inference_type out, or send the one named here")  # fmt: skip
+    prompts = prompts_of(entry)
+    if asked == "clip-compare" and not prompts:
+        raise BadRequest("clip-compare needs inference_params.prompt: texts to compare with", code="api.models")
+    if spec.kind != "embeddings" and prompts:
+        raise BadRequest(f"{spec.model_id} compares with no prompt", code="api.models",
+                         hint="only models that give embeddings do: clip")  # fmt: skip
     return spec
 
 
-def _options(entry: Mapping[str, Any]) -> ModelOptions:
+def prompts_of(entry: Mapping[str, Any]) -> dict[str, str] | tuple[str, ...]:
+    """Texts that a model's frames are to be compared with, by name or in order; empty for none.
+
+    Raises:
+        BadRequest: code `api.models`, no list or object of 1 to 100 short texts.
+    """
+    prompt = _params(entry).get("prompt")
+    if prompt is None:
+        return ()
+    texts = [prompt] if isinstance(prompt, str) else prompt
+    if isinstance(texts, list | dict) and 0 < len(texts) <= MAX_PROMPTS:
+        values = list(texts.values()) if isinstance(texts, dict) else texts
+        if all(isinstance(text, str) and 0 < len(text.strip()) <= MAX_PROMPT_LETTERS for text in values):
+            return dict(texts) if isinstance(texts, dict) else tuple(texts)
+    raise BadRequest(
+        f"inference_params.prompt must be a text, or a list or object of 1 to {MAX_PROMPTS} texts", code="api.models"
+    )
+
+
+def _params(entry: Mapping[str, Any]) -> Mapping[str, Any]:
     params = entry.get("inference_params") or {}
     if not isinstance(params, dict):
         raise BadRequest("inference_params must be an object", code="api.models")
+    return params
+
+
+def _options(entry: Mapping[str, Any]) -> ModelOptions:
+    params = _params(entry)
     confidence = params.get("confidence")
     if confidence is not None and not _is_share(confidence):
         raise BadRequest("inference_params.confidence must be a number from 0 to 1", code="api.models")

@@ -14,7 +14,7 @@ from fastapi.responses import FileResponse, Response, StreamingResponse
 from framehouse.api.context import Api, ApiContext
 from framehouse.api.urls import absolute
 from framehouse.errors import JobNotFound
-from framehouse.jobs.wire import options_of
+from framehouse.jobs.prompts import compared_options
 from framehouse.state import Job
 from framehouse.store.job_results import job_results
 
@@ -57,7 +57,8 @@ def _made(api: Api, job: Job) -> Path:
     path = api.settings.home / "results" / f"{job.job_id}-{finished}.json.gz"
     if not path.is_file():
         settings = api.settings
-        found = job_results(settings.store_dir, job.job_id, options=options_of(job), memory=settings.store.query_memory)
+        options = compared_options(job, settings)
+        found = job_results(settings.store_dir, job.job_id, options=options, memory=settings.store.query_memory)
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.parent / f".{path.name}.{secrets.token_hex(4)}"
         draft.write_bytes(gzip.compress(json.dumps(found, separators=(",", ":")).encode(), _LEVEL, mtime=0))

@@ -18,6 +18,19 @@ Size = tuple[int, int]
 _NAMESPACE = uuid.UUID("6f1d3c0e-5b0a-5c2e-9a55-0d6b3f0b7a11")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Prompts:
+    """Texts that each vector is compared with.
+
+    Args:
+        names: key of each text in the answer; empty for a plain list.
+        vectors: float32 [M, D], of the same space as the embeddings; not normalised.
+    """
+
+    names: tuple[str, ...]
+    vectors: NDArray[np.float32]
+
+
 @dataclass(frozen=True, slots=True)
 class Forms:
     """Which of the wire's forms an element takes where it has several.
@@ -25,10 +38,12 @@ class Forms:
     Args:
         masks: `polygon`, the outline of the largest piece; `rle`, every pixel as COCO run lengths.
         embeddings: `list`, the plain vector; `dict`, `{"embeddings": [vector], "time": seconds}`.
+        prompts: instead of the vector its likeness to these: `{"similarity": [cosine, …] or {name: cosine}, "time"}`.
     """
 
     masks: Literal["polygon", "rle"] = "polygon"
     embeddings: Literal["list", "dict"] = "list"
+    prompts: Prompts | None = None
 
 
 PLAIN = Forms()

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import supervision as sv
 
+from framehouse.errors import ContractViolation
 from framehouse.results.assemble import ModelOptions, ModelResults, assemble
 from framehouse.results.contract import FrameRows
-from framehouse.results.elements.base import PLAIN, Forms
+from framehouse.results.elements.base import PLAIN, Forms, Prompts
 from framehouse.results.elements.registry import BUILDERS
 from framehouse.results.kinds import KINDS
 from framehouse.results.masks import decode, encode
@@ -264,3 +265,17 @@ def test_a_model_with_a_threshold_of_its_own_keeps_it() -> None:
         )  # fmt: skip
         found.append(len(out["m"][0]["predictions"]))
     assert found == [2, 1, 3]
+
+
+@pytest.mark.parametrize("names", [(), ("a", "b", "nothing")])
+def test_vectors_compared_with_texts(names: tuple[str, ...]) -> None:
+    """Cosines, whatever the lengths of the vectors; 0 for a text without a vector; an empty answer without a row."""
+    rows = Embeddings(np.array([3], np.int64), np.array([[3.0, 4.0]], np.float32))
+    texts = np.array([[6.0, 8.0], [-4.0, 3.0], [0.0, 0.0]], np.float32)
+    found = elements(rows, [3, 5, 99], forms=Forms(prompts=Prompts(names, texts)))
+    likeness = {"a": 1.0, "b": 0.0, "nothing": 0.0} if names else [1.0, 0.0, 0.0]
+    assert found == [
+        {"similarity": likeness, "time": 0.0125}, {"similarity": {} if names else [], "time": 0.0125}, None
+    ]  # fmt: skip
+    with pytest.raises(ContractViolation, match="two spaces"):
+        elements(rows, [3], forms=Forms(prompts=Prompts((), np.ones((1, 3), np.float32))))
