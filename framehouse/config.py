@@ -88,6 +88,9 @@ class SourceSettings(BaseModel):
     max_pixels: int = Field(default=8192 * 8192, description="largest picture that is decoded")
     stall_timeout_s: float = Field(default=30.0, gt=0, description="give a download up when no byte came for so long")
     max_redirects: int = Field(default=5, ge=0, description="redirects followed")
+    total_timeout_s: float = Field(
+        default=6 * 3600.0, gt=0, description="longest download of a URL that came over HTTP; others have no limit"
+    )
     private_networks: list[str] = Field(
         default=[], description="networks (CIDR) that the API may reach although they are private"
     )
@@ -115,6 +118,10 @@ class ApiSettings(BaseModel):
     upload_ttl_s: int = Field(default=24 * 3600, gt=0, description="life of a signed upload URL")
     result_ttl_s: int = Field(default=7 * 24 * 3600, gt=0, description="life of a signed result URL")
     upload_wait_s: float = Field(default=900.0, gt=0, description="a job waits so long for its upload to arrive")
+    max_queries: int = Field(default=4, ge=1, le=32, description="SQL queries and searches at once; more are refused")
+    cors_origins: list[str] = Field(
+        default=[], description="pages of other sites (scheme://host[:port]) whose scripts may ask; none by default"
+    )
 
     @property
     def is_loopback(self) -> bool:

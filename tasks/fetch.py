@@ -20,6 +20,7 @@ def fetch_video(attempt: Attempt) -> LocalVideo:
         max_bytes=settings.source.max_bytes,
         stall_timeout_s=settings.source.stall_timeout_s,
         max_redirects=settings.source.max_redirects,
+        total_timeout_s=None if request.allow_private else settings.source.total_timeout_s,
         private_networks=tuple(settings.source.private_networks),
     )
     return open_source(request.uri, limits).fetch(settings.fetch_dir)
