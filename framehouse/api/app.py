@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from framehouse.api import errors
 from framehouse.api.context import Api
 from framehouse.api.routes import (
+    catalogs,
     docs,
     health,
     jobs,
@@ -52,7 +53,20 @@ def create_app(settings: Settings) -> FastAPI:
     state = open_state(settings.state_url, pooled=True)
     app.state.api = Api(settings, state, Keys(state.engine), UrlSigner.of(settings.state_dir), settings.api.is_loopback)
     errors.install(app)
-    for resource in (docs, health, jobs, videos, models, query, webhooks, resumable, uploads, results, roboflow):
+    for resource in (
+        docs,
+        health,
+        jobs,
+        videos,
+        catalogs,
+        models,
+        query,
+        webhooks,
+        resumable,
+        uploads,
+        results,
+        roboflow,
+    ):
         app.include_router(resource.router)
     app.include_router(roboflow.account)  # the last: its first segment is any workspace
     return app
