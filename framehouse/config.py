@@ -51,6 +51,7 @@ class PrefectSettings(BaseModel):
     max_waiting_runs: int = Field(default=32, ge=1, description="runs created ahead of the ones that work")
     work_pool: str = Field(default="framehouse", description="process work pool whose runs our runner takes")
     run_slots: int = Field(default=4, ge=0, description="flow runs at once; 0 leaves all runs to `prefect worker`")
+    side_slots: int = Field(default=2, ge=1, description="runs of other flows than videos at once, beside run_slots")
 
 
 class StateSettings(BaseModel):
@@ -93,6 +94,14 @@ class SourceSettings(BaseModel):
     )
     private_networks: list[str] = Field(
         default=[], description="networks (CIDR) that the API may reach although they are private"
+    )
+
+
+class CatalogSettings(BaseModel):
+    """Places that are watched for videos."""
+
+    settle_s: float = Field(
+        default=10.0, ge=0, description="a file changed so short a time ago is left to the next scan: it may be half"
     )
 
 
@@ -144,6 +153,7 @@ class Settings(BaseSettings):
     source: SourceSettings = Field(default_factory=SourceSettings)
     api: ApiSettings = Field(default_factory=ApiSettings)
     models: ModelSettings = Field(default_factory=ModelSettings)
+    catalog: CatalogSettings = Field(default_factory=CatalogSettings)
 
     @property
     def store_dir(self) -> Path:

@@ -30,6 +30,8 @@
     │ ├ JobNotFound          job.not_found
     │ ├ LeaseLost            job.lease_lost
     │ ├ DeploymentMissing    job.deployment_missing
+    │ ├ CatalogNotFound      job.catalog_not_found
+    │ ├ CatalogExists        job.catalog_exists
     │ └ EngineUnavailable*   job.engine_unavailable
     └ ApiError               api.error
       ├ BadRequest           api.bad_request
@@ -267,6 +269,20 @@ class DeploymentMissing(JobError):
 
     default_code = "job.deployment_missing"
     default_hint = "run: framehouse up"
+
+
+class CatalogNotFound(JobError):
+    """No such catalogue."""
+
+    default_code = "job.catalog_not_found"
+    default_hint = "list them: framehouse catalog list"
+
+
+class CatalogExists(JobError):
+    """The name of a catalogue is taken."""
+
+    default_code = "job.catalog_exists"
+    default_hint = "give another --name, or remove the old one first: framehouse catalog remove NAME"
 
 
 class EngineUnavailable(JobError):

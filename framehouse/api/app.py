@@ -11,6 +11,7 @@ from framehouse.api import errors
 from framehouse.api.context import Api
 from framehouse.api.limits import BodyLimit
 from framehouse.api.routes import (
+    catalogs,
     docs,
     events,
     health,
@@ -51,8 +52,8 @@ RESERVED = frozenset(
 )
 """First path segments that are ours: no workspace may bear them."""
 _RESOURCES = (
-    docs, health, metrics, keys, jobs, ledger, shares, events, videos, models, query, search, webhooks, resumable,
-    uploads, results, roboflow,
+    docs, health, metrics, keys, jobs, ledger, shares, events, videos, catalogs, models, query, search, webhooks,
+    resumable, uploads, results, roboflow,
 )  # fmt: skip
 
 

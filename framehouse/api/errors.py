@@ -37,6 +37,7 @@ STATUS: dict[type[FramehouseError], int] = {
     errors.StoreError: 503,
     errors.ResultsError: 500,
     errors.JobNotFound: 404,
+    errors.CatalogNotFound: 404,
     errors.EngineUnavailable: 503,
     errors.JobError: 409,
     FramehouseError: 500,

@@ -68,6 +68,10 @@ def chunk_tasks(attempt: Attempt, ref: PlanRef, models: tuple[ModelSpec, ...]) -
 
 def _video_record(local: LocalVideo, video_id: str, index: VideoIndex) -> VideoRecord:
     stream = index.stream
+    now = datetime.now(UTC)
+    place = VideoLocation(
+        local.uri, local.etag, local.size_bytes, local.modified_at, seen_at=now.isoformat(timespec="milliseconds")
+    )
     return VideoRecord(
         video_id=video_id,
         content_sha256=local.sha256,
@@ -82,9 +86,9 @@ def _video_record(local: LocalVideo, video_id: str, index: VideoIndex) -> VideoR
         n_frames=index.n_frames,
         duration_s=index.duration_s,
         recorded_at=index.recorded_at,
-        first_seen_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        first_seen_at=now.isoformat(timespec="seconds"),
         first_pts=int(index.pts[0]),
         time_base=str(stream.time_base),
         damage=index.damage,
-        locations=(VideoLocation(local.uri, local.etag, local.size_bytes, local.modified_at),),
+        locations=(place,),
     )

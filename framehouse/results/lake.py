@@ -68,12 +68,17 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class VideoLocation:
-    """A place where a copy of the video was seen. `modified_at`: ISO 8601 UTC."""
+    """A place where a copy of the video was seen. Times are ISO 8601 UTC.
+
+    `seen_at`: when this content was last found there; `gone_at`: when it was found to be gone, None while there.
+    """
 
     uri: str
     etag: str | None = None
     size_bytes: int | None = None
     modified_at: str | None = None
+    seen_at: str | None = None
+    gone_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +172,19 @@ class Lake:
             merged = _merge(self.read_video(record.video_id), record)
             self.write_video(merged)
         return merged
+
+    def place_video(self, video_id: str, place: VideoLocation) -> bool:
+        """Note that a video lies at a place, or that it is gone from there; False for a video without a record.
+
+        A place without `seen_at` keeps the earlier one's. Safe for two processes at once.
+        """
+        with self._one_at_a_time():
+            known = self.read_video(video_id)
+            if known is not None:
+                seen_at = next((here.seen_at for here in known.locations if here.uri == place.uri), None)
+                place = replace(place, seen_at=place.seen_at or seen_at)
+                self.write_video(_merge(known, replace(known, locations=(place,))))
+        return known is not None
 
     def read_video(self, video_id: str) -> VideoRecord | None:
         """A video's record, or None. Raises ResultsError as `read_plan`."""

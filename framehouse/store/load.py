@@ -28,7 +28,14 @@ from framehouse.store.connection import run_script
 log = structlog.get_logger(__name__)
 
 _LOCATIONS = pa.schema(
-    {"uri": pa.string(), "etag": pa.string(), "size_bytes": pa.int64(), "modified_at": pa.timestamp("us")}
+    {
+        "uri": pa.string(),
+        "etag": pa.string(),
+        "size_bytes": pa.int64(),
+        "modified_at": pa.timestamp("us"),
+        "seen_at": pa.timestamp("us"),
+        "gone_at": pa.timestamp("us"),
+    }
 )
 _USES = pa.schema(
     {
@@ -132,7 +139,10 @@ def load_video(connection: duckdb.DuckDBPyConnection, lake: Lake, video_id: str)
     except ResultsError as error:
         return (_report(error, lake.video_path(video_id)),)
     if record is not None:
-        places = [{**asdict(place), "modified_at": _instant(place.modified_at)} for place in record.locations]
+        times = ("modified_at", "seen_at", "gone_at")
+        places = [
+            {**asdict(place), **{name: _instant(getattr(place, name)) for name in times}} for place in record.locations
+        ]
         with _registered(connection, "incoming_locations", pa.Table.from_pylist(places, schema=_LOCATIONS)):
             run_script(connection, "loads/video.sql", _video_columns(record))
     return ()

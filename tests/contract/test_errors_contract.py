@@ -44,6 +44,8 @@ PINNED = {
     "JobNotFound": "job.not_found",
     "LeaseLost": "job.lease_lost",
     "DeploymentMissing": "job.deployment_missing",
+    "CatalogNotFound": "job.catalog_not_found",
+    "CatalogExists": "job.catalog_exists",
     "EngineUnavailable": "job.engine_unavailable",
     "ApiError": "api.error",
     "BadRequest": "api.bad_request",
