@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from framehouse.cli import db, jobs, keys, models, render, results, run, search, serve, sql, stack, videos
+from framehouse.cli import db, jobs, keys, models, prune, render, results, run, search, serve, sql, stack, videos
 from framehouse.cli.exit_codes import exit_code
 from framehouse.errors import FramehouseError
 
@@ -34,6 +34,7 @@ app.command("sql")(sql.sql)
 app.command("search")(search.search)
 app.command("render")(render.render)
 app.add_typer(models.app, name="models", help="The models that can be run.")
+app.command("prune")(prune.prune)
 app.add_typer(db.app, name="db", help="The analytics database.")
 
 
