@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar, overload
+
+import structlog
+
+from framehouse.errors import SourceUnavailable
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 
 def free_bytes(folder: Path) -> int:
@@ -47,6 +57,50 @@ class Room:
         while (short := self.shortage(need_bytes)) and time.monotonic() < until:
             time.sleep(poll_s)
         return short
+
+
+class WhenRoom(Sequence[T]):
+    """Items that are handed out one by one, each only when there is room: what began goes on, nothing else begins."""
+
+    def __init__(self, items: Sequence[T], room: Room, *, poll_s: float = 1.0) -> None:
+        self._items, self._room, self._poll_s = items, room, poll_s
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @overload
+    def __getitem__(self, at: int) -> T: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[T]: ...
+
+    def __getitem__(self, at: int | slice) -> T | Sequence[T]:
+        return self._items[at]
+
+    def __iter__(self) -> Iterator[T]:
+        for item in self._items:
+            if short := self._room.shortage():
+                log.warning("paused: the disk is below its floor", shortage=short)
+                self._room.wait(math.inf, poll_s=self._poll_s)
+                log.info("there is room again, going on")
+            yield item
+
+
+def wait_while_fetching(room: Room, limit_s: float, *, poll_s: float = 1.0) -> Callable[[int, int | None], None]:
+    """A progress callback of `Source.fetch` that holds the download up while the disk is below its floor.
+
+    Raises:
+        SourceUnavailable: from the callback, code `source.disk_full`, after `limit_s` without room; what came is kept.
+    """
+
+    def progress(_done: int, _total: int | None) -> None:
+        if room.missing_bytes() and (short := room.wait(limit_s, poll_s=poll_s)):
+            raise SourceUnavailable(
+                f"the download waited {limit_s:g} s for room: {short}", code="source.disk_full",
+                hint="free some space (framehouse prune); the job goes on by itself",
+            )  # fmt: skip
+
+    return progress
 
 
 def _gigabytes(n_bytes: int) -> str:

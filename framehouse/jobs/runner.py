@@ -40,6 +40,7 @@ from framehouse.config import Settings, find_endpoints, load_settings, require_c
 from framehouse.errors import EngineUnavailable, JobError, SourceNotFound
 from framehouse.jobs.deploy import PROCESS_VIDEO, register_deployments
 from framehouse.jobs.outcome import conclude_early
+from framehouse.jobs.pause import FREES_ROOM
 from framehouse.jobs.submit import connect, known_models
 from framehouse.readiness import say_ready
 from framehouse.results.lake import Lake
@@ -105,6 +106,7 @@ class Runner:
         self._asked_at = 0.0
         self._is_registered = False
         self._deployment_id: UUID | None = None
+        self._shortage = ""
 
     def stop(self) -> None:
         """Leave the loop after the present round."""
@@ -140,6 +142,7 @@ class Runner:
         while not self._stopping and time.monotonic() < until:
             self._reap(client)
             self._end_cancelled(client)
+            self._look_at_disk()
             self._reconcile(client)
             self._take_runs(client)
             time.sleep(_POLL_S)
@@ -152,8 +155,17 @@ class Runner:
             return
         self._asked_at = time.monotonic()
         for response in client.get_scheduled_flow_runs_for_work_pool(self._settings.prefect.work_pool)[:free]:
+            if self._shortage and FREES_ROOM not in response.flow_run.tags:
+                continue
             if self._claim(client, response.flow_run):
                 self._fork(response.flow_run.id)
+
+    def _look_at_disk(self) -> None:
+        """Below the floor nothing begins but what frees room; runs that work go on and pause by themselves."""
+        short = self._settings.room.shortage()
+        if bool(short) != bool(self._shortage):
+            log.warning("paused" if short else "there is room again, going on", shortage=short)
+        self._shortage = short
 
     def _claim(self, client: SyncPrefectClient, flow_run: FlowRun) -> bool:
         """Move a run to Pending; the server lets only one of all runners and workers do so."""
@@ -242,7 +254,7 @@ class Runner:
                 continue
             if job.stalled_attempts >= self._settings.jobs.max_attempts:
                 self._give_up(job)
-            elif n_waiting >= prefect.max_waiting_runs:
+            elif n_waiting >= prefect.max_waiting_runs or self._shortage:
                 return
             elif job.flow_run_id is None or (look and self._is_lost(client, job)):
                 self._create_run(client, job)
