@@ -6,10 +6,12 @@ import fcntl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from framehouse.config import Settings
 from framehouse.errors import StoreError
 from framehouse.inference.repository import load_specs
+from framehouse.keep.compact import Compacted, compact_lake
 from framehouse.keep.files import Aged, Logs, OldSnapshots, Results
 from framehouse.keep.rows import OldRows
 from framehouse.keep.superseded import Superseded
@@ -73,6 +75,32 @@ def prune(
     """Remove what the settings no longer keep; safe beside running jobs, and safe to kill."""
     with _one_at_a_time(settings):
         return sweep(keepers(settings, state, superseded=superseded), dry_run=dry_run, on_found=on_found)
+
+
+def compact(settings: Settings, state: State) -> Compacted:
+    """Merge small parts of videos that no job works on; the tables stay as they are."""
+    with _one_at_a_time(settings):
+        return compact_lake(Lake(settings.lake_dir), state, min_parts=settings.keep.compact_parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far the published snapshot is behind: loads that wait, and for how long the oldest of them has."""
+
+    n_waiting: int
+    oldest_s: float
+
+    def line(self) -> str:
+        """For people."""
+        if not self.n_waiting:
+            return "the published snapshot holds every load that was asked for"
+        return f"{self.n_waiting} loads wait, the oldest for {self.oldest_s:.0f} s"
+
+
+def publish_lag(settings: Settings, state: State) -> Lag:
+    """What the loader has not published yet."""
+    waiting = Keeping(state.engine).waiting_loads(_published_seq(settings))
+    return Lag(len(waiting), time.time() - min(waiting) if waiting else 0.0)
 
 
 def _published_seq(settings: Settings) -> int:

@@ -81,6 +81,12 @@ class Keeping:
 
     # ── rows ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def waiting_loads(self, seq: int) -> list[float]:
+        """When each load wish above a sequence number was made."""
+        with self._engine.connect() as connection:
+            query = sa.select(load_log.c.requested_at).where(load_log.c.seq > seq)
+            return [float(row[0]) for row in connection.execute(query)]
+
     def count(self, rows: Rows, before: float) -> int:
         """How many rows have had their day; `before` as in `drop`."""
         table, old = _old(rows, before)
