@@ -44,14 +44,16 @@ def keepers(settings: Settings, state: State, *, superseded: bool = False) -> li
         Logs((settings.log_dir, settings.triton_dir), keep.logs_days * _DAY_S, keep.log_bytes),
         Aged("leftovers", home, _LEFTOVERS, keep.leftovers_s, "left by an interrupted write"),
         OldSnapshots(settings.store_dir),
-        OldRows("deliveries", rows, now - keep.deliveries_days * _DAY_S, f"older than {keep.deliveries_days:g} days"),
-        OldRows("leases", rows, now, "ended a day ago or longer"),
-        OldRows("loads", rows, _published_seq(settings), "published"),
     ]
     if superseded:
         digests = frozenset(spec.digest for spec in load_specs(settings.model_repositories).values())
         found.append(Superseded(Lake(lake), state, digests))
-    return found
+    return [
+        *found,
+        OldRows("deliveries", rows, now - keep.deliveries_days * _DAY_S, f"older than {keep.deliveries_days:g} days"),
+        OldRows("leases", rows, now, "of nobody any more"),
+        OldRows("loads", rows, _published_seq(settings), "published"),
+    ]
 
 
 _LEFTOVERS = (

@@ -220,10 +220,12 @@ def read_identity(sidecar: Path) -> Identity | None:
 def naming(folder: Path, *, alone: bool = False) -> Iterator[None]:
     """Hold off the taking away of finished files while one gets its name; `alone` holds off the naming."""
     with _disk(folder):
-        lock = (folder / ".names.lock").open("a")
-    with lock:
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         yield
+    finally:
+        os.close(lock)
 
 
 @contextmanager
