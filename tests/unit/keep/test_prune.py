@@ -261,13 +261,13 @@ def test_superseded_parts_go_only_when_asked_for(
         put(settings.lake_dir / "parts" / video_id / ("d" * 32) / "c-1.parquet")
     assert gone(settings, state) == {}
     job_on(state, VIDEO, ended=False)
-    assert gone(settings, state, superseded=True) == {"superseded": ["d" * 32]}
+    assert gone(settings, state, superseded=True)["superseded"] == ["d" * 32]
     assert not (settings.lake_dir / "parts" / OTHER / ("d" * 32)).exists()
     assert (settings.lake_dir / "parts" / VIDEO / ("d" * 32)).exists()
     assert [(load.kind, load.video_id, load.model_digest) for load in state.loads_after(0)][-1] == (
         "parts", OTHER, "d" * 32,
     )  # fmt: skip
     left = put(settings.lake_dir / "gone" / f"{OTHER}.{'e' * 32}" / "c-1.parquet")
-    assert gone(settings, state, superseded=True) == {"superseded": [f"{OTHER}.{'e' * 32}"]}
+    assert gone(settings, state, superseded=True) == {"superseded": [f"{OTHER}.{'e' * 32}"]}, "all of the first is gone"
     assert not left.exists()
     assert state.loads_after(0)[-1].model_digest == "e" * 32
