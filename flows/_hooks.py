@@ -12,6 +12,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from framehouse.config import load_settings
 from framehouse.errors import LeaseLost
 from framehouse.jobs.outcome import conclude_early, facts_of
+from framehouse.jobs.pause import is_pause
 from framehouse.jobs.submit import connect, known_models
 from framehouse.results.lake import Lake
 
@@ -29,6 +30,9 @@ def record_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -
     except BaseException as error:  # noqa: BLE001  the outermost edge: whatever it was is recorded
         log.warning("run failed", flow=flow.name, flow_run_id=str(flow_run.id), code=facts_of(error).code)
         settings = load_settings()
+        if is_pause(facts_of(error), settings.room):
+            log.warning("the disk is full: the job waits for room", shortage=settings.room.shortage())
+            return  # owed still: the reconciler makes another run when there is room
         jobs = connect(settings)
         if (job := jobs.job_of_flow_run(str(flow_run.id))) is not None:
             models = known_models(job.request, settings)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from framehouse.errors import ConfigError, EngineUnavailable
+from framehouse.room import Room
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout when Framehouse runs from one; `site-packages` for the bare wheel."""
@@ -138,6 +139,33 @@ class ApiSettings(BaseModel):
         return self.host in ("127.0.0.1", "::1", "localhost")
 
 
+class KeepSettings(BaseModel):
+    """How long what is written is kept, and how much of the disk stays free."""
+
+    uploads_days: float = Field(default=7.0, ge=0, description="an upload is kept so long after its last job ended")
+    fetched_days: float = Field(default=30.0, ge=0, description="a fetched video is kept so long after its last use")
+    fetched_bytes: int = Field(
+        default=100 * 1024**3, ge=0, description="fetched videos take at most so much; the least recently used go first"
+    )
+    results_days: float = Field(default=7.0, ge=0, description="a results file is kept so long after it was asked for")
+    bad_parts_days: float = Field(default=30.0, ge=0, description="damaged parts that were set aside are kept so long")
+    logs_days: float = Field(default=14.0, ge=0, description="logs are kept so long after their last line")
+    log_bytes: int = Field(default=64 * 1024**2, ge=4096, description="of a larger log only the last quarter is kept")
+    deliveries_days: float = Field(
+        default=30.0, ge=8, description="the log of webhook deliveries is kept so long; they are looked back for 7 days"
+    )
+    leftovers_s: float = Field(
+        default=3600.0, ge=60, description="what an interrupted write left is removed when so old"
+    )
+    compact_parts: int = Field(
+        default=4, ge=2, description="parts of one chunk, model and job are merged when there are so many"
+    )
+    floor_bytes: int = Field(
+        default=2 * 1024**3, ge=0, description="with less free on the disk of FRAMEHOUSE_HOME work pauses; 0 never does"
+    )
+    floor_wait_s: float = Field(default=600.0, ge=0, description="a download waits so long for room before it gives up")
+
+
 class Settings(BaseSettings):
     """All settings, with their groups."""
 
@@ -154,6 +182,7 @@ class Settings(BaseSettings):
     api: ApiSettings = Field(default_factory=ApiSettings)
     models: ModelSettings = Field(default_factory=ModelSettings)
     catalog: CatalogSettings = Field(default_factory=CatalogSettings)
+    keep: KeepSettings = Field(default_factory=KeepSettings)
 
     @property
     def store_dir(self) -> Path:
@@ -179,6 +208,21 @@ class Settings(BaseSettings):
     def fetch_dir(self) -> Path:
         """Downloaded videos."""
         return self.home / "uploads" / "fetched"
+
+    @property
+    def upload_dir(self) -> Path:
+        """Uploaded videos, a folder each."""
+        return self.home / "uploads"
+
+    @property
+    def result_dir(self) -> Path:
+        """Results files of the HTTP server; each is made again when it is asked for."""
+        return self.home / "results"
+
+    @property
+    def room(self) -> Room:
+        """The disk floor."""
+        return Room(self.home, self.keep.floor_bytes)
 
     @property
     def triton_dir(self) -> Path:

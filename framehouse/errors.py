@@ -38,7 +38,8 @@
       ├ Unauthorised         api.unauthorised
       ├ NotAllowed           api.not_allowed
       ├ NotFound             api.not_found
-      └ TooMany              api.limit                                   * retryable
+      ├ TooMany              api.limit
+      └ NoRoom               api.no_room                                 * retryable
 
 `retryable` and `code` are class attributes: the first decides whether a task tries again, the second lands in the run
 record, in SQL, in the HTTP body and in the CLI line. A raiser may narrow the code (`code="config.infer_fps"`) and the
@@ -330,6 +331,13 @@ class TooMany(ApiError):
     """A limit of the key is reached."""
 
     default_code = "api.limit"
+
+
+class NoRoom(ApiError):
+    """The disk is below its floor: nothing large is taken."""
+
+    default_code = "api.no_room"
+    default_hint = "free some space on the server (framehouse prune), or try again later"
 
 
 def all_errors(root: type[FramehouseError] = FramehouseError) -> list[type[FramehouseError]]:

@@ -19,6 +19,7 @@ from framehouse.errors import StoreError, StoreLocked
 from framehouse.readiness import say_ready
 from framehouse.results.files import sweep_temporary
 from framehouse.results.lake import Lake
+from framehouse.room import Room
 from framehouse.state import State, open_state
 from framehouse.store.load import SetAside
 from framehouse.store.publish import LoadEntry, Publisher
@@ -57,19 +58,24 @@ def drain(publisher: Publisher, state: State, settings: Settings, stop: threadin
     """Load and publish whatever is asked for, until told to stop."""
     state.skip_loads(publisher.published_seq)
     state.settle_published(publisher.published_seq)
+    told = ""
     while not stop.is_set():
         try:
-            pause_s = settings.store.publish_interval_s if _drain_once(publisher, state) else _POLL_S
+            pause_s = settings.store.publish_interval_s if _drain_once(publisher, state, settings.room) else _POLL_S
+            told = ""
         except StoreError as error:  # a full disk, say: nothing is lost, the log keeps what is owed
-            log.error("load failed, will try again", code=error.code, error=error.line())
-            pause_s = _RETRY_S
+            if error.code != told:
+                log.error("load failed, will try again", code=error.code, error=error.line())
+            told, pause_s = error.code, _RETRY_S
         stop.wait(pause_s)
 
 
-def _drain_once(publisher: Publisher, state: State) -> bool:
+def _drain_once(publisher: Publisher, state: State, room: Room) -> bool:
     rows = state.loads_after(publisher.published_seq)
     if not rows:
         return False
+    if short := room.shortage(publisher.need_bytes()):
+        raise StoreError(f"paused: {short}", code="store.no_room", hint="goes on by itself when there is room")
     started = time.monotonic()
     entries = [LoadEntry(row.seq, row.kind, row.video_id, row.model_digest, row.job_id) for row in rows]
     published = publisher.publish(entries)

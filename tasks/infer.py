@@ -10,6 +10,7 @@ from framehouse.inference.specs import ModelSpec
 from framehouse.jobs.attempt import Attempt, hold_video
 from framehouse.jobs.outcome import Totals
 from framehouse.jobs.plans import PlanRef, chunk_tasks
+from framehouse.room import WhenRoom
 from tasks._policy import RETRY
 from tasks._progress import Progress
 
@@ -22,7 +23,7 @@ def infer_video(attempt: Attempt, ref: PlanRef, models: tuple[ModelSpec, ...]) -
     progress = Progress(attempt, ref.n_frames * len(models))
     dask = attempt.settings.dask
     with hold_video(attempt, ref.video_id):
-        tasks = chunk_tasks(attempt, ref, models)
+        tasks = WhenRoom(chunk_tasks(attempt, ref, models), attempt.settings.room)
         for chunk_task, receipt in run_chunks(attempt.endpoints.dask_address, infer_chunk, tasks, window=dask.window):
             totals.add(receipt or give_up_chunk(chunk_task, "decode.worker_died"))
             progress.show(totals.n_settled)

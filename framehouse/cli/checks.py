@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -56,9 +55,15 @@ def _writable(settings: Settings) -> str:
 
 
 def _disk(settings: Settings) -> Check:
-    free = shutil.disk_usage(settings.home if settings.home.exists() else ROOT).free
+    room = settings.room
+    short = room.shortage()
+    free = room.free(settings.home)
+    found = f"work is paused: {short}" if short else f"{free / 1e9:.1f} GB free"
     return Check(
-        "disk", free > _LOW_DISK_BYTES, f"{free / 1e9:.1f} GB free", "free some space, or move FRAMEHOUSE_HOME"
+        "disk",
+        not short and free > _LOW_DISK_BYTES,
+        found,
+        "framehouse prune --dry-run; or free some space, or move FRAMEHOUSE_HOME",
     )
 
 

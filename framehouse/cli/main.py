@@ -14,6 +14,7 @@ from framehouse.cli import (
     jobs,
     keys,
     models,
+    prune,
     render,
     results,
     run,
@@ -51,6 +52,7 @@ app.command("search")(search.search)
 app.command("compare")(compare.compare)
 app.command("render")(render.render)
 app.add_typer(models.app, name="models", help="The models that can be run.")
+app.command("prune")(prune.prune)
 app.add_typer(db.app, name="db", help="The analytics database.")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,10 +61,15 @@ def _results(lake: Lake, video_id: str, spec: ModelSpec, options: ModelOptions) 
 
 
 def _readable(lake: Lake, video_id: str, spec: ModelSpec) -> list[Part]:
-    parts = []
-    for path in part_paths(lake.parts_dir(video_id, spec.digest)):
+    while True:
         try:
-            parts.append(read_part(path))
-        except (MisalignedParts, FileNotFoundError):  # the loader sets it aside
+            return [part for path in part_paths(lake.parts_dir(video_id, spec.digest)) if (part := _read(path))]
+        except FileNotFoundError:  # merged or set aside meanwhile: another part may hold its instants
             continue
-    return parts
+
+
+def _read(path: Path) -> Part | None:
+    try:
+        return read_part(path)
+    except MisalignedParts:  # the loader sets it aside
+        return None

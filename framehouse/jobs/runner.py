@@ -41,6 +41,7 @@ from framehouse.config import Settings, find_endpoints, load_settings, require_c
 from framehouse.errors import EngineUnavailable, JobError, SourceNotFound
 from framehouse.jobs.deploy import PROCESS_VIDEO, register_deployments
 from framehouse.jobs.outcome import conclude_early
+from framehouse.jobs.pause import FREES_ROOM
 from framehouse.jobs.schedules import Schedules
 from framehouse.jobs.submit import connect, known_models
 from framehouse.readiness import say_ready
@@ -113,6 +114,7 @@ class Runner:
         self._deployment_id: UUID | None = None
         self._schedules = Schedules(self._state)
         self._side_looked_at = self._dead_looked_at = 0.0
+        self._shortage = ""
 
     def stop(self) -> None:
         """Leave the loop after the present round."""
@@ -149,6 +151,7 @@ class Runner:
         while not self._stopping and time.monotonic() < until:
             self._reap(client)
             self._end_cancelled(client)
+            self._look_at_disk()
             self._reconcile(client)
             self._look_after_scans(client)
             self._take_runs(client)
@@ -171,6 +174,8 @@ class Runner:
             self._settings.prefect.work_pool, scheduled_before=datetime.now(UTC)
         )
         for response in due:
+            if self._shortage and FREES_ROOM not in response.flow_run.tags:
+                continue
             is_side = self._is_side(client, response.flow_run)
             if free[is_side] > 0 and self._claim(client, response.flow_run):
                 free[is_side] -= 1
@@ -192,6 +197,13 @@ class Runner:
             ours = [child.flow_run_id for child in self._children.values()]
             for flow_run in self._schedules.dead_runs(client, ours, _PENDING_LIMIT_S):
                 _crash(client, flow_run.id, "its process is gone: no live lease")
+
+    def _look_at_disk(self) -> None:
+        """Below the floor nothing begins but what frees room; runs that work go on and pause by themselves."""
+        short = self._settings.room.shortage()
+        if bool(short) != bool(self._shortage):
+            log.warning("paused" if short else "there is room again, going on", shortage=short)
+        self._shortage = short
 
     def _claim(self, client: SyncPrefectClient, flow_run: FlowRun) -> bool:
         """Move a run to Pending; the server lets only one of all runners and workers do so."""
@@ -280,7 +292,7 @@ class Runner:
                 continue
             if job.stalled_attempts >= self._settings.jobs.max_attempts:
                 self._give_up(job)
-            elif n_waiting >= prefect.max_waiting_runs:
+            elif n_waiting >= prefect.max_waiting_runs or self._shortage:
                 return
             elif job.flow_run_id is None or (look and self._is_lost(client, job)):
                 self._create_run(client, job)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -179,20 +179,28 @@ def settled(parts_dir: Path, chunk_id: str = "") -> tuple[NDArray[np.int64], NDA
     Raises:
         ResultsError: code `results.schema_version`, a part of a later release.
     """
+    while (found := _settled_by(part_paths(parts_dir, chunk_id))) is None:
+        log.info("parts were merged or set aside meanwhile, reading again", parts_dir=str(parts_dir))
+    loaded, gaps = found
+    held = np.unique(np.concatenate(loaded))
+    return held, np.setdiff1d(np.concatenate(gaps), held)
+
+
+def _settled_by(paths: Sequence[Path]) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]] | None:
+    """(loaded, gaps) of each part; None when one of them is gone by now, and another may hold its instants."""
     loaded = [np.empty(0, np.int64)]
     gaps = [np.empty(0, np.int64)]
-    for path in part_paths(parts_dir, chunk_id):
+    for path in paths:
         try:
             part = read_part(path)
         except MisalignedParts as error:
             set_aside(path, error)
             continue
-        except FileNotFoundError:  # set aside by another process
-            continue
+        except FileNotFoundError:
+            return None
         loaded.append(part.frame_offset[part.loaded])
         gaps.append(part.frame_offset[~part.loaded])
-    held = np.unique(np.concatenate(loaded))
-    return held, np.setdiff1d(np.concatenate(gaps), held)
+    return loaded, gaps
 
 
 def owed(planned: NDArray[np.int64], loaded: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -150,6 +150,14 @@ def load_video(connection: duckdb.DuckDBPyConnection, lake: Lake, video_id: str)
 
 def pick(lake: Lake, video_id: str, model_digest: str) -> Picked:
     """Read all parts of a video by a model digest, set aside the bad ones, and pick one for each instant."""
+    while True:
+        try:
+            return _pick_listed(lake, video_id, model_digest)
+        except FileNotFoundError:
+            log.info("parts were merged or set aside meanwhile, reading again", video_id=video_id)
+
+
+def _pick_listed(lake: Lake, video_id: str, model_digest: str) -> Picked:
     n_frames = _n_frames(lake, video_id)
     parts: list[tuple[str, Part]] = []
     aside: list[SetAside] = []

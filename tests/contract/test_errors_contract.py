@@ -53,6 +53,7 @@ PINNED = {
     "NotAllowed": "api.not_allowed",
     "NotFound": "api.not_found",
     "TooMany": "api.limit",
+    "NoRoom": "api.no_room",
 }
 RETRYABLE = {
     "SourceUnavailable",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,8 +55,10 @@ def _unpacked(path: Path) -> Iterator[bytes]:
 def _made(api: Api, job: Job) -> Path:
     """The results file of a job, made at the first call; one for each time that the job was done."""
     finished = int((job.finished_at or 0.0) * 1000)
-    path = api.settings.home / "results" / f"{job.job_id}-{finished}.json.gz"
-    if not path.is_file():
+    path = api.settings.result_dir / f"{job.job_id}-{finished}.json.gz"
+    try:
+        os.utime(path)  # housekeeping takes what nobody has asked for lately
+    except FileNotFoundError:
         settings = api.settings
         options = options_of(job)
         found = job_results(settings.store_dir, job.job_id, options=options, memory=settings.store.query_memory)
