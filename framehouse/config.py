@@ -78,6 +78,12 @@ class JobSettings(BaseModel):
         default=0.05, ge=0, le=1, description="a video fails above this share of gaps in any model"
     )
     max_attempts: int = Field(default=8, ge=1, description="attempts without progress before a job is given up")
+    stall_s: float = Field(
+        default=180.0, gt=0, description="a chunk without a packet read or an answer for so long has its process ended"
+    )
+    frame_deadline_s: float = Field(
+        default=1800.0, gt=0, description="a chunk that reads packets but settles no frame for so long is given up"
+    )
 
 
 class SourceSettings(BaseModel):

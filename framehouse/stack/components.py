@@ -79,7 +79,7 @@ def _dask(settings: Settings, endpoints: dict[str, str]) -> list[Component]:
     endpoints["dask_address"] = address
     environment = {
         "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "60s",
-        "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "3",
+        "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0",
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "MALLOC_ARENA_MAX": "2",
@@ -99,7 +99,7 @@ def _dask(settings: Settings, endpoints: dict[str, str]) -> list[Component]:
         *("--host", "127.0.0.1", "--nworkers", str(n_workers)),
         *("--nthreads", "1", "--memory-limit", str(settings.dask.worker_memory_bytes), "--no-dashboard"),
         *("--local-directory", str(settings.home / "dask"), "--death-timeout", "60"),
-        *("--preload", "framehouse.inference.worker"),
+        *("--preload", "framehouse.inference.worker", "--preload", "framehouse.jobs.chunks"),
     ]
     logs = settings.log_dir
     return [
