@@ -23,7 +23,7 @@ from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from framehouse.alone import Beat, Death, guarded, run_alone
-from framehouse.errors import EngineUnavailable, FramehouseError, InferenceTimeout
+from framehouse.errors import EngineUnavailable, FramehouseError, InferenceError, InferenceTimeout
 
 log = structlog.get_logger(__name__)
 
@@ -81,6 +81,7 @@ def run_chunks(
 
     Raises:
         EngineUnavailable: no scheduler, or it went away.
+        InferenceError: code `inference.timeout`, the server answers no chunk in time; not worth another try.
         Exception: whatever the work raises, as it raised it.
     """
     with _connect(address) as client:
@@ -211,7 +212,12 @@ class _Flight(Generic[T, R]):
             return None
         self._n_slow_in_a_row += 1
         if self._n_slow_in_a_row >= _MOST_SLOW:
-            raise _WorkFailed(error)
+            raise _WorkFailed(
+                InferenceError(
+                    f"{_MOST_SLOW} chunks in a row got no answer in time, {_MOST_TIMEOUTS} times each",
+                    code=error.code, hint="see the log of the Triton server, then retry the job",
+                )
+            )  # fmt: skip
         return GivenUp(error=error)
 
 

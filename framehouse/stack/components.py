@@ -30,7 +30,11 @@ def plan_stack(settings: Settings, root: Path) -> Supervisor:
         *_triton(settings, endpoints),
         *_dask(settings, endpoints),
     ]
-    environment = {"PREFECT_API_URL": endpoints["prefect_api_url"], **_prefect_environment(settings)}
+    environment = {
+        "PREFECT_API_URL": endpoints["prefect_api_url"],
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # as framehouse.jobs.heartbeats; that module is too heavy for us
+        **_prefect_environment(settings),
+    }
     after = "prefect" if not settings.prefect.api_url else ""
     components += [
         Component("loader", _module("framehouse.loader", {}, settings, root)),

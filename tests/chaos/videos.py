@@ -1,4 +1,4 @@
-"""The videos of a chaos run: short, each with content of its own; some are poisoned, some lie in a store that throttles."""
+"""The videos of a chaos run: short, each with its own content; some poisoned, some in a store that throttles."""
 
 from __future__ import annotations
 
