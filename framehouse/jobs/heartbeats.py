@@ -43,11 +43,11 @@ def _automation(within_s: float) -> AutomationCore:
         trigger=EventTrigger(
             after={heartbeat},
             expect={heartbeat, *(f"prefect.flow-run.{end}" for end in _ENDS)},
-            match={"prefect.resource.id": ["prefect.flow-run.*"]},  # type: ignore[arg-type]
+            match={"prefect.resource.id": ["prefect.flow-run.*"]},
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,
             within=timedelta(seconds=within_s),
         ),
-        actions=[ChangeFlowRunState(state=StateType.CRASHED, message=f"no heartbeat for {within_s:g} s")],
+        actions=[ChangeFlowRunState(name=None, force=False, state=StateType.CRASHED, message=f"no heartbeat for {within_s:g} s")],
     )
