@@ -49,5 +49,7 @@ def _automation(within_s: float) -> AutomationCore:
             threshold=1,
             within=timedelta(seconds=within_s),
         ),
-        actions=[ChangeFlowRunState(name=None, force=False, state=StateType.CRASHED, message=f"no heartbeat for {within_s:g} s")],
+        actions=[
+            ChangeFlowRunState(name=None, force=False, state=StateType.CRASHED, message=f"silent for {within_s:g} s")
+        ],
     )

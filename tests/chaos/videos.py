@@ -15,8 +15,8 @@ from urllib.parse import quote
 from media import B_FRAMES, CFR, OPEN_GOP, RECIPES, Recipe, damaged, no_video, sound_only, write
 
 SOUND = (CFR, B_FRAMES, OPEN_GOP, RECIPES["vfr.mkv"], RECIPES["turned_90.mp4"])
-LONG = Recipe("long", n_frames=600, rate=Fraction(10), gop=30)
-"""A minute in three chunks."""
+LONG = Recipe("long", n_frames=400, rate=Fraction(10), gop=30)
+"""Forty seconds in two chunks."""
 
 
 @dataclass(frozen=True, slots=True)
