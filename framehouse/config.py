@@ -51,6 +51,9 @@ class PrefectSettings(BaseModel):
     api_url: str = Field(default="", description="http://host:port/api of a Prefect server; empty starts a local one")
     max_waiting_runs: int = Field(default=32, ge=1, description="runs created ahead of the ones that work")
     work_pool: str = Field(default="framehouse", description="process work pool whose runs our runner takes")
+    crashed_after_s: float = Field(
+        default=600.0, ge=90, description="our own server calls a run crashed that was silent for so long"
+    )
     run_slots: int = Field(default=4, ge=0, description="flow runs at once; 0 leaves all runs to `prefect worker`")
     side_slots: int = Field(default=2, ge=1, description="runs of other flows than videos at once, beside run_slots")
 
@@ -80,6 +83,12 @@ class JobSettings(BaseModel):
         default=0.05, ge=0, le=1, description="a video fails above this share of gaps in any model"
     )
     max_attempts: int = Field(default=8, ge=1, description="attempts without progress before a job is given up")
+    stall_s: float = Field(
+        default=180.0, gt=0, description="a chunk without a packet read or an answer for so long has its process ended"
+    )
+    frame_deadline_s: float = Field(
+        default=1800.0, gt=0, description="a chunk that reads packets but settles no frame for so long is given up"
+    )
 
 
 class SourceSettings(BaseModel):

@@ -15,6 +15,7 @@ from framehouse.cli import (
     keys,
     models,
     prune,
+    quarantine,
     render,
     results,
     run,
@@ -45,6 +46,7 @@ app.command("run")(run.run)
 app.add_typer(keys.app, name="keys", help="Keys of the HTTP server.")
 app.add_typer(jobs.app, name="jobs", help="List, show, retry and cancel jobs.")
 app.add_typer(catalog.app, name="catalog", help="Folders and buckets that are watched for videos.")
+app.add_typer(quarantine.app, name="quarantine", help="Chunks that killed every process that had them.")
 app.add_typer(videos.app, name="videos", help="List, show and probe videos.")
 app.command("results")(results.results)
 app.command("sql")(sql.sql)

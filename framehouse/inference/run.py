@@ -34,7 +34,10 @@ from framehouse.video.sampling import FrameChunk
 
 log = structlog.get_logger(__name__)
 
+NO_PROGRESS = "decode.no_progress"
+"""Reason of the gaps of a chunk whose decoder reads on and on and gives no frame."""
 _GRACE_S = 5.0
+_CHECK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class ChunkTask:
         planned: int64 [K], planned frame_offsets inside the chunk, strictly increasing.
         first_pts: pts of the first frame of the video.
         max_frames_per_part: a part is written for every so many settled instants of a model, so that a kill loses few.
+        frame_deadline_s: when packets are read for so long and no frame comes, the rest of the chunk is given up.
     """
 
     job_id: str
@@ -58,6 +62,7 @@ class ChunkTask:
     lake_root: str
     triton: TritonTarget
     max_frames_per_part: int = 256
+    frame_deadline_s: float = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,9 @@ class ChunkReceipt:
     n_decoded: int
 
 
-def infer_chunk(task: ChunkTask, beat: Callable[[], None] = lambda: None) -> ChunkReceipt:
+def infer_chunk(
+    task: ChunkTask, beat: Callable[[], None] = lambda: None, check: Callable[[], None] = lambda: None
+) -> ChunkReceipt:
     """Infer what the chunk owes to each model, and write it as parts.
 
     A frame that cannot be decoded, or that a model refuses, becomes a gap with its reason; gaps of earlier runs are
@@ -105,13 +112,16 @@ def infer_chunk(task: ChunkTask, beat: Callable[[], None] = lambda: None) -> Chu
 
     Args:
         beat: called for every packet that is read and every answer of the server.
+        check: called there too, and about once a second while nothing comes; raises when the chunk is to be left.
 
     Raises:
+        LeaseLost: as `check` raises it; what was finished has been written.
         FramehouseError: retryable ones of the server, after what was finished has been written; any of the file, the
             disk or the configuration. Its fact `second` is where the chunk begins, unless it knows better.
     """
     began_s = time.perf_counter()
-    flow = _Flow(task, [_Ledger.open(task, spec) for spec in task.models], beat)
+    check()
+    flow = _Flow(task, [_Ledger.open(task, spec) for spec in task.models], beat, check)
     try:
         flow.run()
     except FramehouseError as error:
@@ -146,12 +156,19 @@ class _Pending:
     future: Future[Answer]
 
 
+class _NoFrames(Exception):
+    """The decoder gets nowhere."""
+
+
 class _Flow:
     """Decoder to server to ledgers, with at most `in_flight` requests per model in between."""
 
-    def __init__(self, task: ChunkTask, ledgers: list[_Ledger], beat: Callable[[], None]) -> None:
+    def __init__(
+        self, task: ChunkTask, ledgers: list[_Ledger], beat: Callable[[], None], check: Callable[[], None]
+    ) -> None:
         self.ledgers = ledgers
-        self._beat = beat
+        self._sign_of_life, self._check = beat, check
+        self._settled_at = time.monotonic()
         self.decode_s = 0.0
         self.n_decoded = 0
         self._task = task
@@ -172,6 +189,20 @@ class _Flow:
         if failures:
             raise failures[0]
 
+    def _beat(self) -> None:
+        self._sign_of_life()
+        self._check()
+
+    def _read(self) -> None:
+        """A packet was read; packets alone are no progress.
+
+        Raises:
+            _NoFrames: no frame was settled for `frame_deadline_s`.
+        """
+        self._beat()
+        if time.monotonic() - self._settled_at > self._task.frame_deadline_s:
+            raise _NoFrames
+
     def _load_models(self) -> None:
         """Have the server load what it has not; a model that it cannot give has only gaps."""
         for ledger in self.ledgers:
@@ -190,8 +221,17 @@ class _Flow:
         owing = [ledger for ledger in self.ledgers if ledger.owed.size and ledger.failure is None]
         if not owing:
             return
+        try:
+            self._feed_all(owing)
+        except _NoFrames:
+            log.error("decoder reads but gives no frame", chunk_id=self._task.chunk.chunk_id, path=self._task.path)
+            for ledger in owing:
+                ledger.give_up(NO_PROGRESS)
+
+    def _feed_all(self, owing: list[_Ledger]) -> None:
         with closing(self._decoded(owing)) as items:
             for item in items:
+                self._settled_at = time.monotonic()
                 for ledger in owing:
                     if isinstance(item, FrameGap):
                         ledger.add_gap(item.frame_offset, item.reason)
@@ -206,7 +246,7 @@ class _Flow:
         framings = list(dict.fromkeys(ledger.spec.framing for ledger in owing))
         batch_size = max(ledger.spec.max_batch for ledger in owing)
         source = Path(task.path)
-        items = decode(source, task.stream, task.chunk, wanted, framings, batch_size=batch_size, beat=self._beat)
+        items = decode(source, task.stream, task.chunk, wanted, framings, batch_size=batch_size, beat=self._read)
         while True:
             began_s = time.perf_counter()
             item = next(items, None)
@@ -233,15 +273,18 @@ class _Flow:
         future = self._client.submit(ledger.spec.triton_model, inputs, version=ledger.spec.triton_version)
         pending = _Pending(ledger, frame_offset, pictures, future)
         ledger.n_pending += 1
+        ledger.sent.update(frame_offset.tolist())
         future.add_done_callback(lambda _: self._answered.put(pending))
 
     def _settle(self) -> None:
         """Take one answer, waiting for it; its request has a deadline, so one comes."""
-        try:
-            pending = self._answered.get(timeout=2 * self._task.triton.request_timeout_s + _GRACE_S)
-        except Empty:
-            raise InferenceTimeout("a request was neither answered nor given up") from None
+        deadline_s = time.monotonic() + 2 * self._task.triton.request_timeout_s + _GRACE_S
+        while (pending := self._next_answer()) is None:
+            self._check()
+            if time.monotonic() > deadline_s:
+                raise InferenceTimeout("a request was neither answered nor given up")
         self._beat()
+        self._settled_at = time.monotonic()
         pending.ledger.n_pending -= 1
         try:
             answer = pending.future.result()
@@ -250,6 +293,13 @@ class _Flow:
             self._refused(pending, error)
         else:
             pending.ledger.add(pending.frame_offset, answer, rows)
+
+    def _next_answer(self) -> _Pending | None:
+        """One answer, or None after a second without any."""
+        try:
+            return self._answered.get(timeout=_CHECK_S)
+        except Empty:
+            return None
 
     def _refused(self, pending: _Pending, error: FramehouseError) -> None:
         """Retryable: no more for this model. For good: a gap; a batch is first tried frame by frame."""
@@ -279,6 +329,8 @@ class _Ledger:
     rows: list[FrameRows] = field(default_factory=list)
     n_pending: int = 0
     """Requests without an answer."""
+    sent: set[int] = field(default_factory=set)
+    """Frames that were sent, or became a gap."""
     n_inferred: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     infer_s: float = 0.0
@@ -313,8 +365,14 @@ class _Ledger:
         """A frame without an answer; nothing when the model does not owe it."""
         if np.isin(frame_offset, self.owed):
             self.reasons[reason] += 1
+            self.sent.add(frame_offset)
             self.settled[frame_offset] = (reason, 0.0)
             self._write_if_many()
+
+    def give_up(self, reason: str) -> None:
+        """Every frame that is still owed, and was not sent, becomes a gap."""
+        for frame_offset in np.setdiff1d(self.owed, np.array(sorted(self.sent), np.int64)).tolist():
+            self.add_gap(frame_offset, reason)
 
     def stop(self, error: FramehouseError) -> None:
         """The model is not to be had: for now, or for good, which makes a gap of every frame that it owes."""

@@ -82,6 +82,7 @@ def hold_video(attempt: Attempt, video_id: str, poll_s: float = 0.25) -> Iterato
     ttl_s = attempt.settings.state.lease_s
     name = f"video/{video_id}"
     while (lease := attempt.state.acquire(name, attempt.lease.owner, ttl_s)) is None:
+        attempt.state.require(attempt.lease)  # whoever has lost the job waits for nothing
         time.sleep(poll_s)
     try:
         with renewed(attempt.state, lease, ttl_s):

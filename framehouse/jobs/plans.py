@@ -9,6 +9,7 @@ from framehouse.errors import ResultsError
 from framehouse.inference.run import ChunkTask
 from framehouse.inference.specs import ModelSpec, TritonTarget
 from framehouse.jobs.attempt import Attempt
+from framehouse.jobs.chunks import HeldChunk
 from framehouse.results.indexes import read_index, write_index
 from framehouse.results.lake import VideoLocation, VideoRecord
 from framehouse.storage.base import LocalVideo
@@ -60,10 +61,17 @@ def chunk_tasks(attempt: Attempt, ref: PlanRef, models: tuple[ModelSpec, ...]) -
             models=models,
             lake_root=str(attempt.lake.root),
             triton=target,
+            frame_deadline_s=attempt.settings.jobs.frame_deadline_s,
         )
         for chunk, frames in planned
         if len(frames)
     ]
+
+
+def held_chunks(attempt: Attempt, ref: PlanRef, models: tuple[ModelSpec, ...]) -> list[HeldChunk]:
+    """The same, each with the lease under which it is worked on."""
+    url = attempt.settings.state_url
+    return [HeldChunk(task, attempt.lease, url) for task in chunk_tasks(attempt, ref, models)]
 
 
 def _video_record(local: LocalVideo, video_id: str, index: VideoIndex) -> VideoRecord:
