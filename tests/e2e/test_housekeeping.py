@@ -17,6 +17,7 @@ import pytest
 from framehouse.room import free_bytes
 from httpserver import serve
 from local_stack import Stack, running_stack
+from media import long_static
 
 pytestmark = [pytest.mark.real("stack", "triton"), pytest.mark.timeout(600)]
 PATIENCE_S = 120.0
@@ -130,3 +131,30 @@ def test_the_deployment_does_the_same(keep_stack: Stack) -> None:
 
 def flow_run_state(api: str, run_id: str) -> str:
     return str(httpx.get(f"{api}/flow_runs/{run_id}").json()["state"]["type"])
+
+
+def test_a_running_job_begins_no_further_chunk_and_goes_on(keep_stack: Stack, step_bytes: int, media_dir: Path) -> None:
+    stack = keep_stack
+    (made,) = json.loads(stack.ok("run", str(long_static(media_dir, hours=0.4)), "--no-wait", "--json"))
+    until(lambda: n_parts(stack, made["job_id"]))
+    with full_disk(stack, step_bytes):
+        stopped = steady_parts(stack, made["job_id"])
+        assert job(stack, made["job_id"])["status"] == "running"
+    until(lambda: job(stack, made["job_id"])["status"] == "done")
+    assert n_parts(stack, made["job_id"]) > stopped
+    assert job(stack, made["job_id"])["attempt"] == 1
+
+
+def steady_parts(stack: Stack, job_id: str) -> int:
+    """How many parts there are once none has come for 5 s."""
+    count, since = n_parts(stack, job_id), time.monotonic()
+    while time.monotonic() - since < 5.0:
+        time.sleep(0.5)
+        if (now := n_parts(stack, job_id)) != count:
+            count, since = now, time.monotonic()
+    return count
+
+
+def n_parts(stack: Stack, job_id: str) -> int:
+    video_id = job(stack, job_id)["video_id"]
+    return len(list(stack.home.glob(f"lake/parts/{video_id}/*/*.parquet")))
