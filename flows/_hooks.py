@@ -13,7 +13,7 @@ from framehouse.config import load_settings
 from framehouse.errors import LeaseLost
 from framehouse.jobs.outcome import conclude_early, facts_of
 from framehouse.jobs.submit import connect, known_models
-from framehouse.results.lake import Lake
+from framehouse.results.opening import open_lake
 
 log = structlog.get_logger(__name__)
 
@@ -32,4 +32,4 @@ def record_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -
         jobs = connect(settings)
         if (job := jobs.job_of_flow_run(str(flow_run.id))) is not None:
             models = known_models(job.request, settings)
-            conclude_early(jobs, Lake(settings.lake_dir), job, "failed", facts_of(error), models)
+            conclude_early(jobs, open_lake(*settings.lake_place), job, "failed", facts_of(error), models)

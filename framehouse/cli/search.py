@@ -59,16 +59,16 @@ def _by_clip(settings: Settings, place: Place, query: str, model: str, top: int)
     from framehouse.analytics.search import search_vectors
     from framehouse.cli.output import say
     from framehouse.config import find_endpoints
+    from framehouse.inference.balance import connect_all
     from framehouse.inference.clip import embed_texts, prompts, text_model_of, unknown_words
     from framehouse.inference.repository import load_specs, resolve
     from framehouse.inference.specs import TritonTarget
-    from framehouse.inference.triton import connect
 
     roots = settings.model_repositories
     spec = resolve(load_specs(roots), model)
     texts = text_model_of(spec, roots)
     if unknown := unknown_words(texts, [query]):
         say(f"{spec.model_id} was not trained on: {', '.join(unknown)}; what it says of them means nothing")
-    client = connect(TritonTarget(find_endpoints(settings).triton_url, False, settings.triton.request_timeout_s, 1))
+    client = connect_all(TritonTarget(find_endpoints(settings).triton_url, False, settings.triton.request_timeout_s, 1))
     vector = embed_texts(client, texts, prompts(texts, [query]))[0]
     return search_vectors(query, vector, spec.digest, place, top)

@@ -14,7 +14,7 @@ from framehouse.results.contract import time_offsets_s
 from framehouse.results.indexes import read_index
 from framehouse.results.kinds import KINDS
 from framehouse.results.lake import Lake
-from framehouse.results.parts import Part, part_paths, read_part
+from framehouse.results.parts import Part
 from framehouse.state import Job
 
 
@@ -61,9 +61,9 @@ def _results(lake: Lake, video_id: str, spec: ModelSpec, options: ModelOptions) 
 
 def _readable(lake: Lake, video_id: str, spec: ModelSpec) -> list[Part]:
     parts = []
-    for path in part_paths(lake.parts_dir(video_id, spec.digest)):
+    for path in lake.part_paths(video_id, spec.digest):
         try:
-            parts.append(read_part(path))
+            parts.append(lake.read_part(video_id, spec.digest, path))
         except (MisalignedParts, FileNotFoundError):  # the loader sets it aside
             continue
     return parts
