@@ -17,7 +17,7 @@ from framehouse.jobs.failure import show_failure
 from framehouse.jobs.outcome import conclude_early, facts_of, is_for_another_run
 from framehouse.jobs.pause import is_pause
 from framehouse.jobs.submit import connect, known_models
-from framehouse.results.lake import Lake
+from framehouse.results.opening import open_lake
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +41,6 @@ def record_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -
             if is_for_another_run(error, job, settings.jobs.max_attempts):
                 return  # once the lease has run out
             models = known_models(job.request, settings)
-            conclude_early(jobs, Lake(settings.lake_dir), job, "failed", facts_of(error), models)
+            conclude_early(jobs, open_lake(*settings.lake_place), job, "failed", facts_of(error), models)
             with suppress(httpx.HTTPError), get_client(sync_client=True) as client:
                 show_failure(client, str(flow_run.id), job, facts_of(error))

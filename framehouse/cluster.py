@@ -243,3 +243,16 @@ def worker_count(address: str) -> int:
     """
     with _connect(address) as client:
         return len(client.scheduler_info(n_workers=-1)["workers"])
+
+
+def ask_workers(address: str, question: Callable[[T], R], about: T) -> dict[str, R]:
+    """What each worker answers to a short question, by its address; one that goes away meanwhile is left out.
+
+    Raises:
+        EngineUnavailable: no scheduler answers.
+    """
+    with _connect(address) as client:
+        try:
+            return dict(client.run(question, about, on_error="ignore"))
+        except _LOST as error:
+            raise EngineUnavailable("the Dask scheduler went away", hint="it is restarted; retry") from error

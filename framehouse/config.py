@@ -26,14 +26,16 @@ ROOT = Path(__file__).resolve().parent.parent
 class TritonSettings(BaseModel):
     """Where inference happens."""
 
-    url: str = Field(default="", description="host:port of a Triton gRPC endpoint; empty starts the embedded server")
+    url: str = Field(
+        default="", description="host:port of Triton gRPC endpoints, by comma; empty starts the embedded server"
+    )
     model_repository: Path | None = Field(default=None, description="model repository folder; default triton_models/")
     preload: str = Field(default="detector", description="models loaded at start, by comma; others when first used")
     request_timeout_s: float = Field(default=60.0, gt=0, description="deadline of one inference request")
     shared_memory: bool = Field(
         default=True, description="use system shared memory when a handshake shows that it works"
     )
-    in_flight: int = Field(default=4, ge=1, le=64, description="requests in flight per worker and model")
+    in_flight: int = Field(default=4, ge=1, le=64, description="requests in flight per worker, model and Triton")
 
 
 class DaskSettings(BaseModel):
@@ -73,6 +75,15 @@ class StoreSettings(BaseModel):
     publish_interval_s: float = Field(default=2.0, gt=0, description="at most one snapshot in this many seconds")
     query_timeout_s: float = Field(default=30.0, gt=0, description="limit of one read-only query")
     query_memory: str = Field(default="2GB", description="DuckDB memory limit of a reader")
+
+
+class LakeSettings(BaseModel):
+    """Parts, plans and run records."""
+
+    url: str = Field(
+        default="",
+        description="s3://, gs:// or az:// address of a lake that several hosts share; empty: FRAMEHOUSE_HOME/lake",
+    )
 
 
 class JobSettings(BaseModel):
@@ -186,6 +197,7 @@ class Settings(BaseSettings):
     prefect: PrefectSettings = Field(default_factory=PrefectSettings)
     state: StateSettings = Field(default_factory=StateSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
+    lake: LakeSettings = Field(default_factory=LakeSettings)
     jobs: JobSettings = Field(default_factory=JobSettings)
     source: SourceSettings = Field(default_factory=SourceSettings)
     api: ApiSettings = Field(default_factory=ApiSettings)
@@ -200,8 +212,13 @@ class Settings(BaseSettings):
 
     @property
     def lake_dir(self) -> Path:
-        """Parts, plans and run records: the truth."""
+        """Parts, plans and run records: the truth, where it does not lie in a bucket."""
         return self.home / "lake"
+
+    @property
+    def lake_place(self) -> tuple[str, Path]:
+        """The folder or address of the lake, and where copies of a bucket's parts are kept: for `open_lake`."""
+        return self.lake.url or str(self.lake_dir), self.home / "cache" / "lake"
 
     @property
     def state_dir(self) -> Path:

@@ -245,6 +245,14 @@ class StoreLocked(StoreError):
     default_hint = "only one loader may write; see: framehouse status"
 
 
+class LakeUnavailable(StoreError):
+    """The bucket of the lake is throttled, broken off, or does not answer."""
+
+    default_code = "store.lake_unavailable"
+    retryable = True
+    default_hint = "the bucket may be down; retry later"
+
+
 class JobError(FramehouseError):
     """The engine."""
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from prefect import task
 
 from framehouse.cluster import GivenUp, run_chunks
 from framehouse.inference.specs import ModelSpec
+from framehouse.jobs.at_hand import describe_video, lent
 from framehouse.jobs.attempt import Attempt, hold_video
 from framehouse.jobs.chunks import infer_held
 from framehouse.jobs.outcome import Totals
@@ -23,8 +26,9 @@ def infer_video(attempt: Attempt, ref: PlanRef, models: tuple[ModelSpec, ...]) -
     totals = Totals(models, ref.n_frames)
     progress = Progress(attempt, ref.n_frames * len(models))
     settings, address = attempt.settings, attempt.endpoints.dask_address
-    with hold_video(attempt, ref.video_id):
-        held = WhenRoom(held_chunks(attempt, ref, models), settings.room)
+    video = describe_video(attempt, ref.video_id, Path(ref.path))
+    with hold_video(attempt, ref.video_id), lent(attempt, video):
+        held = WhenRoom(held_chunks(attempt, ref, models, video), settings.room)
         ends = run_chunks(
             address, infer_held, held, window=settings.dask.window, stall_s=settings.jobs.stall_s,
             is_accused=lambda chunk: has_killed(attempt, chunk),

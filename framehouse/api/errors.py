@@ -35,6 +35,7 @@ STATUS: dict[type[FramehouseError], int] = {
     errors.QueryRejected: 400,
     errors.QueryTimeout: 408,
     errors.StoreLocked: 503,
+    errors.LakeUnavailable: 503,
     errors.StoreError: 503,
     errors.ResultsError: 500,
     errors.JobNotFound: 404,

@@ -99,9 +99,9 @@ def release(names: list[str] = typer.Argument(..., metavar="VIDEO_ID/CHUNK_ID...
 
 def _lake() -> Lake:
     from framehouse.cli.output import begin
-    from framehouse.results.lake import Lake
+    from framehouse.results.opening import open_lake
 
-    return Lake(begin().lake_dir)
+    return open_lake(*begin().lake_place)
 
 
 def _find(name: str) -> Quarantined:

@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 from framehouse.errors import FramehouseError, InferenceTimeout
 from framehouse.inference.adapters.base import Adapter
 from framehouse.inference.adapters.registry import ADAPTERS
+from framehouse.inference.balance import connect_all
 from framehouse.inference.specs import ModelSpec, TritonTarget
-from framehouse.inference.triton import Answer, connect
+from framehouse.inference.triton import Answer
 from framehouse.results.contract import FrameRows, time_offsets_s
 from framehouse.results.kinds import KINDS
 from framehouse.results.lake import Lake
-from framehouse.results.parts import PartHeader, owed, settled, write_part
+from framehouse.results.parts import Part, PartHeader, owed
 from framehouse.video.decode import FrameBatch, FrameGap, decode
 from framehouse.video.index import StreamFacts
 from framehouse.video.sampling import FrameChunk
@@ -102,7 +103,10 @@ class ChunkReceipt:
 
 
 def infer_chunk(
-    task: ChunkTask, beat: Callable[[], None] = lambda: None, check: Callable[[], None] = lambda: None
+    task: ChunkTask,
+    beat: Callable[[], None] = lambda: None,
+    check: Callable[[], None] = lambda: None,
+    lake: Lake | None = None,
 ) -> ChunkReceipt:
     """Infer what the chunk owes to each model, and write it as parts.
 
@@ -113,6 +117,7 @@ def infer_chunk(
     Args:
         beat: called for every packet that is read and every answer of the server.
         check: called there too, and about once a second while nothing comes; raises when the chunk is to be left.
+        lake: where parts are; without it the folder that the task names.
 
     Raises:
         LeaseLost: as `check` raises it; what was finished has been written.
@@ -121,7 +126,7 @@ def infer_chunk(
     """
     began_s = time.perf_counter()
     check()
-    flow = _Flow(task, [_Ledger.open(task, spec) for spec in task.models], beat, check)
+    flow = _Flow(task, _ledgers(task, lake), beat, check)
     try:
         flow.run()
     except FramehouseError as error:
@@ -136,14 +141,19 @@ def infer_chunk(
     return ChunkReceipt(task.chunk.chunk_id, tallies, flow.decode_s, wall_s, flow.n_decoded)
 
 
-def give_up_chunk(task: ChunkTask, reason: str) -> ChunkReceipt:
+def give_up_chunk(task: ChunkTask, reason: str, lake: Lake | None = None) -> ChunkReceipt:
     """Write what the chunk still owes as gaps: for a chunk that takes its workers down."""
-    ledgers = [_Ledger.open(task, spec) for spec in task.models]
+    ledgers = _ledgers(task, lake)
     for ledger in ledgers:
         for frame_offset in ledger.owed.tolist():
             ledger.add_gap(frame_offset, reason)
         ledger.write()
     return ChunkReceipt(task.chunk.chunk_id, tuple(ledger.tally() for ledger in ledgers), 0.0, 0.0, 0)
+
+
+def _ledgers(task: ChunkTask, lake: Lake | None) -> list[_Ledger]:
+    lake = lake or Lake(Path(task.lake_root))
+    return [_Ledger.open(task, spec, lake) for spec in task.models]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +171,7 @@ class _NoFrames(Exception):
 
 
 class _Flow:
-    """Decoder to server to ledgers, with at most `in_flight` requests per model in between."""
+    """Decoder to server to ledgers, with at most `most_in_flight` requests per model in between."""
 
     def __init__(
         self, task: ChunkTask, ledgers: list[_Ledger], beat: Callable[[], None], check: Callable[[], None]
@@ -172,7 +182,7 @@ class _Flow:
         self.decode_s = 0.0
         self.n_decoded = 0
         self._task = task
-        self._client = connect(task.triton)
+        self._client = connect_all(task.triton)
         self._answered: SimpleQueue[_Pending] = SimpleQueue()
 
     def run(self) -> None:
@@ -261,7 +271,7 @@ class _Flow:
         pictures = batch.pictures[ledger.spec.framing]
         frame_offset, pictures = batch.frame_offset[owes], pictures if owes.all() else pictures[owes]
         for start in range(0, frame_offset.size, ledger.spec.max_batch):
-            while not self._answered.empty() or ledger.n_pending >= self._task.triton.in_flight:
+            while not self._answered.empty() or ledger.n_pending >= self._task.triton.most_in_flight:
                 self._settle()
             if ledger.failure is not None:
                 return
@@ -322,7 +332,7 @@ class _Ledger:
     task: ChunkTask
     spec: ModelSpec
     adapter: Adapter
-    parts_dir: Path
+    lake: Lake
     owed: NDArray[np.int64]
     settled: dict[int, tuple[str | None, float]] = field(default_factory=dict)
     """frame_offset -> (gap reason or None, infer_s), not yet in a part."""
@@ -339,11 +349,10 @@ class _Ledger:
     """Why it gets no more frames in this run: another try may mend it."""
 
     @classmethod
-    def open(cls, task: ChunkTask, spec: ModelSpec) -> _Ledger:
+    def open(cls, task: ChunkTask, spec: ModelSpec, lake: Lake) -> _Ledger:
         """Read the chunk's parts of the model."""
-        parts_dir = Lake(Path(task.lake_root)).parts_dir(task.video_id, spec.digest)
-        loaded, _ = settled(parts_dir, task.chunk.chunk_id)
-        return cls(task, spec, ADAPTERS[spec.family], parts_dir, owed(task.planned, loaded))
+        loaded, _ = lake.settled(task.video_id, spec.digest, task.chunk.chunk_id)
+        return cls(task, spec, ADAPTERS[spec.family], lake, owed(task.planned, loaded))
 
     def rows_of(self, frame_offset: NDArray[np.int64], answer: Answer) -> FrameRows:
         """What the model saw in some frames; raises what the adapter raises."""
@@ -392,17 +401,19 @@ class _Ledger:
         frame_offset = np.array(sorted(self.settled), np.int64)
         reasons, infer_s = zip(*(self.settled[offset] for offset in frame_offset.tolist()), strict=True)
         pts = chunk.pts[frame_offset - chunk.first_frame]
-        part = write_part(
-            self.parts_dir,
-            PartHeader(
-                task.video_id, chunk.chunk_id, self.spec.model_id, self.spec.digest, self.spec.kind, task.job_id
-            ),
-            frame_offset=frame_offset,
-            pts=pts,
-            time_offset_s=time_offsets_s(pts, task.first_pts, task.stream.time_base),
-            gap_reason=np.array(reasons, np.object_),
-            infer_s=np.array(infer_s, np.float32),
-            rows=KINDS[self.spec.kind].concat(self.rows),
+        header = PartHeader(
+            task.video_id, chunk.chunk_id, self.spec.model_id, self.spec.digest, self.spec.kind, task.job_id
+        )
+        part = self.lake.write_part(
+            Part(
+                header,
+                frame_offset=frame_offset,
+                pts=pts,
+                time_offset_s=time_offsets_s(pts, task.first_pts, task.stream.time_base),
+                gap_reason=np.array(reasons, np.object_),
+                infer_s=np.array(infer_s, np.float32),
+                rows=KINDS[self.spec.kind].concat(self.rows),
+            )
         )
         self.settled.clear()
         self.rows.clear()

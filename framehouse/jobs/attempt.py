@@ -13,6 +13,7 @@ import structlog
 from framehouse.config import Endpoints, Settings
 from framehouse.errors import JobError, LeaseLost
 from framehouse.results.lake import Lake
+from framehouse.results.opening import open_lake
 from framehouse.state import Job, Lease, State
 
 log = structlog.get_logger(__name__)
@@ -68,7 +69,7 @@ def hold_job(state: State, job_id: str, owner: str, settings: Settings, endpoint
     job = state.begin_attempt(lease, job_id)
     try:
         with renewed(state, lease, ttl_s):
-            yield Attempt(job, lease, state, Lake(settings.lake_dir), settings, endpoints)
+            yield Attempt(job, lease, state, open_lake(*settings.lake_place), settings, endpoints)
     except BaseException:
         if state.job(job_id).outcome is not None:  # concluded already, as a failure: a retry need not wait
             state.release(lease)

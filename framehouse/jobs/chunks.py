@@ -18,8 +18,10 @@ import sqlalchemy as sa
 import structlog
 
 from framehouse.alone import Beat
+from framehouse.config import load_settings
 from framehouse.errors import ConfigError, LeaseLost
 from framehouse.inference.run import ChunkReceipt, ChunkTask, infer_chunk
+from framehouse.jobs.at_hand import VideoBytes, at_hand
 from framehouse.state import Lease, State, open_state
 from framehouse.state.holds import may_go_on
 
@@ -33,11 +35,15 @@ _LEAVE_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class HeldChunk:
-    """A chunk, and the lease of the run that wants it done."""
+    """A chunk, and the lease of the run that wants it done.
+
+    `video`: how a worker comes by its video and its lake; without it they are where the task says.
+    """
 
     task: ChunkTask
     lease: Lease
     state_url: str = field(repr=False)
+    video: VideoBytes | None = None
 
     def __str__(self) -> str:
         """Short: it stands in log lines."""
@@ -53,14 +59,21 @@ def infer_held(held: HeldChunk, beat: Beat) -> ChunkReceipt:
     """
     state = _state(held.state_url)
     if state is None:
-        return infer_chunk(held.task, beat)
+        return _infer(held, beat, lambda: None)
     try:
         with _looking(state, held) as check:
-            return infer_chunk(held.task, beat, check)
+            return _infer(held, beat, check)
     except LeaseLost:
         log.info("chunk left", job_id=held.task.job_id, chunk_id=held.task.chunk.chunk_id)
         state.request_load((held.task.video_id, spec.digest) for spec in held.task.models)
         raise
+
+
+def _infer(held: HeldChunk, beat: Beat, check: Callable[[], None]) -> ChunkReceipt:
+    if held.video is None:
+        return infer_chunk(held.task, beat, check)
+    task, lake = at_hand(held.task, held.video, load_settings(), beat, check)
+    return infer_chunk(task, beat, check, lake)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from framehouse.errors import ResultsError
 from framehouse.inference.run import ChunkTask
 from framehouse.inference.specs import ModelSpec, TritonTarget
+from framehouse.jobs.at_hand import VideoBytes
 from framehouse.jobs.attempt import Attempt
 from framehouse.jobs.chunks import HeldChunk
 from framehouse.results.indexes import read_index, write_index
@@ -59,7 +60,7 @@ def chunk_tasks(attempt: Attempt, ref: PlanRef, models: tuple[ModelSpec, ...]) -
             planned=frames,
             first_pts=int(index.pts[0]),
             models=models,
-            lake_root=str(attempt.lake.root),
+            lake_root=attempt.lake.where,
             triton=target,
             frame_deadline_s=attempt.settings.jobs.frame_deadline_s,
         )
@@ -68,10 +69,10 @@ def chunk_tasks(attempt: Attempt, ref: PlanRef, models: tuple[ModelSpec, ...]) -
     ]
 
 
-def held_chunks(attempt: Attempt, ref: PlanRef, models: tuple[ModelSpec, ...]) -> list[HeldChunk]:
-    """The same, each with the lease under which it is worked on."""
+def held_chunks(attempt: Attempt, ref: PlanRef, models: tuple[ModelSpec, ...], video: VideoBytes) -> list[HeldChunk]:
+    """The same, each with the lease under which it is worked on, and how a worker comes by the video."""
     url = attempt.settings.state_url
-    return [HeldChunk(task, attempt.lease, url) for task in chunk_tasks(attempt, ref, models)]
+    return [HeldChunk(task, attempt.lease, url, video) for task in chunk_tasks(attempt, ref, models)]
 
 
 def _video_record(local: LocalVideo, video_id: str, index: VideoIndex) -> VideoRecord:

@@ -40,10 +40,10 @@ def give_up(attempt: Attempt, task: ChunkTask, end: GivenUp) -> ChunkReceipt:
     """
     attempt.state.require(attempt.lease)
     if end.error is not None:
-        return give_up_chunk(task, end.error.code)
+        return give_up_chunk(task, end.error.code, attempt.lake)
     path = put_in_quarantine(attempt.lake, describe(task, end.deaths))
     log.error("chunk in quarantine", job_id=task.job_id, chunk_id=task.chunk.chunk_id, path=str(path))
-    return give_up_chunk(task, QUARANTINED)
+    return give_up_chunk(task, QUARANTINED, attempt.lake)
 
 
 def describe(task: ChunkTask, deaths: Sequence[Death]) -> Quarantined:

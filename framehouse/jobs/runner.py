@@ -47,7 +47,7 @@ from framehouse.jobs.pause import FREES_ROOM
 from framehouse.jobs.schedules import Schedules
 from framehouse.jobs.submit import connect, known_models
 from framehouse.readiness import say_ready
-from framehouse.results.lake import Lake
+from framehouse.results.opening import open_lake
 from framehouse.state import Job
 from framehouse.state.uploads import Uploads
 from framehouse.telemetry import configure_logging, redact_uri
@@ -107,7 +107,7 @@ class Runner:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._state = connect(settings)
-        self._lake = Lake(settings.lake_dir)
+        self._lake = open_lake(*settings.lake_place)
         self._children: dict[int, _Child] = {}
         self._stopping = False
         self._looked_at = 0.0

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import structlog
 
-from framehouse.results.files import write_whole
 from framehouse.results.lake import Lake
 
 log = structlog.get_logger(__name__)
@@ -73,28 +72,28 @@ def put_in_quarantine(lake: Lake, chunk: Quarantined) -> Path:
     """Store what is known of a chunk; replaces what was. Raises StoreError `store.disk_full`."""
     values = asdict(chunk) | {"at": datetime.now(UTC).isoformat(timespec="seconds")}
     path = quarantine_path(lake, chunk.video_id, chunk.chunk_id)
-    write_whole(path, json.dumps(values, indent=1, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    lake.write_bytes(path, json.dumps(values, indent=1, ensure_ascii=False).encode("utf-8", "surrogatepass"))
     return path
 
 
 def is_quarantined(lake: Lake, video_id: str, chunk_id: str) -> bool:
     """Whether a chunk is there."""
-    return quarantine_path(lake, video_id, chunk_id).exists()
+    return lake.has(quarantine_path(lake, video_id, chunk_id))
 
 
 def release(lake: Lake, video_id: str, chunk_id: str) -> bool:
     """Forget about a chunk; False when nothing was known."""
     path = quarantine_path(lake, video_id, chunk_id)
-    existed = path.exists()
-    path.unlink(missing_ok=True)
+    existed = lake.has(path)
+    lake.delete(path)
     return existed
 
 
 def quarantined(lake: Lake) -> Iterator[Quarantined]:
     """All of them, by video and chunk; a file that cannot be read is told and left out."""
-    for path in sorted((lake.root / "quarantine").glob("*/[!.]*.json")):
+    for path in lake.paths(lake.root / "quarantine"):
         try:
-            values = json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
+            values = json.loads((lake.read_bytes(path) or b"").decode("utf-8", "surrogatepass"))
             deaths = tuple(DeathNote(**death) for death in values["deaths"])
             yield Quarantined(**{**values, "frames": tuple(values["frames"]), "deaths": deaths})
         except (ValueError, KeyError, TypeError) as error:

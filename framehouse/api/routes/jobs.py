@@ -21,7 +21,7 @@ from framehouse.errors import BadRequest
 from framehouse.jobs.partial import partial_results
 from framehouse.jobs.submit import known_models
 from framehouse.jobs.wire import options_of, progress_of
-from framehouse.results.lake import Lake
+from framehouse.results.opening import open_lake
 from framehouse.state import Job, JobRequest, Origin
 from framehouse.telemetry import redact_uri
 
@@ -143,7 +143,9 @@ def results(job_id: JobId, request: Request, api: ApiContext, caller: Reader) ->
     job = visible_job(api, caller, job_id)
     if job.status == "done":
         return {"job_id": job_id, "complete": True, "url": result_url(api, job_id, request), "results": None}
-    found = partial_results(Lake(api.settings.lake_dir), job, known_models(job.request, api.settings), options_of(job))
+    found = partial_results(
+        open_lake(*api.settings.lake_place), job, known_models(job.request, api.settings), options_of(job)
+    )
     return {"job_id": job_id, "complete": False, "url": None, "results": found}
 
 
