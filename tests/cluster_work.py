@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from framehouse.errors import InferenceError, TritonUnavailable
+from framehouse.errors import InferenceError, InferenceTimeout, TritonUnavailable
 from framehouse.inference.run import ChunkTask
 from framehouse.video.decode import FrameGap, decode
 from framehouse.video.framing import stretched
@@ -69,6 +69,8 @@ def maybe_die(task: Deadly, beat: Beat) -> int:
     if n_before < task.deaths:
         if task.by == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        if task.by == "timeout":
+            raise InferenceTimeout("a request passed its deadline")
         time.sleep(600)  # no beat: the watchdog's business
     beat()
     return task.number

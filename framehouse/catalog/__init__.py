@@ -1,1 +1,1 @@
-"""Which videos exist, and what is owed to them."""
+"""Which videos exist and what is owed to them."""

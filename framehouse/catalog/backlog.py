@@ -260,7 +260,7 @@ def debts_of(
         planned.append((ask, plan if ask.frames is None else plan_within(plan, *ask.frames)))
     planned.sort(key=lambda item: (item[0].job_id is None, -len(item[1].frame_offset)))
     held = {
-        model_id: standing(lake.parts_dir(video.video_id, specs[model_id].digest))
+        model_id: standing(lake.part_paths(video.video_id, specs[model_id].digest))
         for ask, _ in planned
         for model_id in ask.model_ids
     }

@@ -43,11 +43,15 @@ def show(job_id: str) -> None:
     from framehouse.cli.run import job_facts
     from framehouse.jobs.costs import budget_facts, estimate_facts
     from framehouse.jobs.submit import connect
+    from framehouse.results.opening import open_lake
 
     settings = begin()
     state = connect(settings)
     job = state.job(job_id)
-    facts = job_facts(job) | {"budget": budget_facts(state, job), "estimate": estimate_facts(settings.lake_dir, job)}
+    facts = job_facts(job) | {
+        "budget": budget_facts(state, job),
+        "estimate": estimate_facts(open_lake(*settings.lake_place), job),
+    }
     typer.echo(json.dumps(facts, indent=1))
 
 

@@ -31,7 +31,7 @@ def run(
     """
     from framehouse.cli.backfill import show_dry_run
     from framehouse.cli.output import begin
-    from framehouse.jobs.submit import connect, submit_job
+    from framehouse.jobs.submit import connect, submit_job, submit_jobs
     from framehouse.state import JobRequest
     from framehouse.state.budgets import Caps
 
@@ -45,7 +45,10 @@ def run(
         return
     require_engine(settings)
     state, caps = connect(settings), Caps(max_frames, max_seconds, max_bytes)
-    job_ids = [submit_job(state, request, settings, caps=caps) for request in requests]
+    if caps.is_open:
+        job_ids = submit_jobs(state, requests, settings)
+    else:
+        job_ids = [submit_job(state, request, settings, caps=caps) for request in requests]
     if not wait:
         report(state.list_jobs(job_ids=job_ids), as_json)
         return

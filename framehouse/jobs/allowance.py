@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import structlog
@@ -18,11 +17,12 @@ import structlog
 from framehouse.errors import BudgetSpent
 from framehouse.inference.run import ChunkReceipt, ChunkTask
 from framehouse.jobs.attempt import Attempt
+from framehouse.jobs.chunks import HeldChunk
 from framehouse.results.lake import Lake
 from framehouse.results.parts import owed
 from framehouse.results.standing import standing
 from framehouse.state.budgets import Budgets, job_budget
-from framehouse.storage.base import LocalVideo, Source
+from framehouse.storage.base import LocalVideo, Progress, Source
 from framehouse.storage.local import LocalSource
 
 log = structlog.get_logger(__name__)
@@ -47,7 +47,7 @@ def spent_error(attempt: Attempt, what: str, detail: str = "") -> BudgetSpent:
     return BudgetSpent(message, code=f"budget.{what}", hint=command, job_id=attempt.job_id)
 
 
-def fetch_within(attempt: Attempt, source: Source) -> LocalVideo:
+def fetch_within(attempt: Attempt, source: Source, progress: Progress | None = None) -> LocalVideo:
     """Fetch the video if its bytes may be spent; a file of this machine costs none, nor does one that was fetched.
 
     Raises:
@@ -59,7 +59,7 @@ def fetch_within(attempt: Attempt, source: Source) -> LocalVideo:
         size = source.stat().size_bytes
         if left == 0 or (size or 0) > left:
             raise spent_error(attempt, "bytes", f": {size or 'unknown'} bytes to fetch, {left} left")
-    local = source.fetch(attempt.settings.fetch_dir)
+    local = source.fetch(attempt.settings.fetch_dir, progress)
     if left is not None:
         budgets.spend(names, n_bytes=local.n_fetched_bytes)
     return local
@@ -81,27 +81,28 @@ class Allowance:
     n_chunks: int = 0
     """Chunks handed out that have not come back."""
 
-    def cut(self, tasks: Sequence[ChunkTask]) -> list[ChunkTask]:
-        """The tasks that the budgets allow, the last of them perhaps in part; all of them where nothing limits."""
+    def cut(self, chunks: Sequence[HeldChunk]) -> list[HeldChunk]:
+        """The chunks that the budgets allow, the last of them perhaps in part; all of them where nothing limits."""
         if not self.is_limited:
-            return list(tasks)
+            return list(chunks)
         left = self._spend_time()
         if left is not None:
             self.stop_at = time.time() + left
-        costs = [_costs(task) for task in tasks]
+        costs = [_costs(self.attempt.lake, chunk.task) for chunk in chunks]
         n_owed = sum(int(cost.sum()) for cost in costs)
         granted = self.budgets.reserve(self.names, self.attempt.job_id, n_owed)
         if granted is not None and granted < n_owed:
             self.spent = "frames"
         allowed = n_owed if granted is None else granted
         cut = []
-        for task, cost in zip(tasks, costs, strict=True):
+        for chunk, cost in zip(chunks, costs, strict=True):
             n_instants = int(np.searchsorted(np.cumsum(cost), allowed, side="right"))
             allowed -= int(cost[:n_instants].sum())
-            cut.append(replace(task, planned=task.planned[:n_instants], stop_at=self.stop_at))
-            if n_instants < task.planned.size:
+            task = replace(chunk.task, planned=chunk.task.planned[:n_instants], stop_at=self.stop_at)
+            cut.append(replace(chunk, task=task))
+            if n_instants < chunk.task.planned.size:
                 break
-        cut = [task for task in cut if task.planned.size]
+        cut = [chunk for chunk in cut if chunk.task.planned.size]
         self.n_chunks = len(cut)
         return cut
 
@@ -144,12 +145,11 @@ def hold_allowance(attempt: Attempt) -> Iterator[Allowance]:
         log.info("allowance settled", job_id=attempt.job_id, n_used=allowance.n_used, spent=allowance.spent)
 
 
-def _costs(task: ChunkTask) -> np.ndarray:
+def _costs(lake: Lake, task: ChunkTask) -> np.ndarray:
     """int64 [K]: how many models each planned instant of the chunk is to be inferred by."""
-    lake = Lake(Path(task.lake_root))
     costs = np.zeros(task.planned.size, np.int64)
     for spec in task.models:
-        held = standing(lake.parts_dir(task.video_id, spec.digest), task.chunk.chunk_id)
+        held = standing(lake.part_paths(task.video_id, spec.digest, task.chunk.chunk_id))
         open_instants = owed(owed(task.planned, held.loaded), held.left_alone(task.gaps))
         costs += np.isin(task.planned, open_instants)
     return costs

@@ -34,6 +34,7 @@ from framehouse.jobs.plans import keep_index
 from framehouse.jobs.submit import NO_CAPS, check_request, store_job
 from framehouse.results.indexes import read_index
 from framehouse.results.lake import Estimate, Lake, RunRecord, VideoRecord
+from framehouse.results.opening import open_lake
 from framehouse.state import Job, JobRequest, State
 from framehouse.state.budgets import Caps
 from framehouse.state.catalog_members import catalog_members
@@ -138,7 +139,7 @@ def select(
     policy = next((known for known in ("all", "model", "none") if known == gaps), None)
     if policy is None:
         raise ConfigError(f"no such choice of gaps: {gaps}", code="config.gaps", hint="all, model or none")
-    lake = Lake(settings.lake_dir)
+    lake = open_lake(*settings.lake_place)
     wanted = [find_video(lake, settings.fetch_dir, text) for text in videos]
     if catalog:
         wanted += _of_catalog(lake, state, catalog)
@@ -205,7 +206,7 @@ def read_backlog(settings: Settings, state: State, selection: Selection, *, ask_
     Raises:
         ConfigError: a model that is not known (`config.unknown_model`), a rate that is none (`config.infer_fps`).
     """
-    lake, specs = Lake(settings.lake_dir), load_specs(settings.model_repositories)
+    lake, specs = open_lake(*settings.lake_place), load_specs(settings.model_repositories)
     selection = replace(selection, models=tuple(resolve(specs, name).model_id for name in selection.models))
     if selection.infer_fps:
         parse_infer_fps(selection.infer_fps)
@@ -227,7 +228,7 @@ def backlog_of_requests(settings: Settings, state: State, requests: Sequence[Job
     Raises:
         ConfigError: see `check_request`.
     """
-    lake, specs = Lake(settings.lake_dir), load_specs(settings.model_repositories)
+    lake, specs = open_lake(*settings.lake_place), load_specs(settings.model_repositories)
     speeds = _speeds(settings, lake, read_history(lake), specs)
     owing, left_out = [], []
     for request in requests:

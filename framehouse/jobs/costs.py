@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from framehouse.errors import ResultsError
@@ -25,12 +24,12 @@ def shared_budget_facts(state: State, name: str) -> dict[str, Any]:
     return {"name": name, **(_budget(found[0]) if found else {"caps": None})}
 
 
-def estimate_facts(lake_dir: Path, job: Job) -> dict[str, Any] | None:
+def estimate_facts(lake: Lake, job: Job) -> dict[str, Any] | None:
     """What the job was expected to cost, and beside it what its last attempt did; None where nothing was expected."""
     if job.estimate is None:
         return None
     try:
-        run = Lake(lake_dir).read_run(job.job_id)
+        run = lake.read_run(job.job_id)
     except ResultsError:
         run = None
     actual = None

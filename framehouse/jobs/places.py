@@ -58,7 +58,7 @@ def find_place(
 
 def _places(video: VideoRecord, jobs: Iterable[Job], fetch_dir: Path, limits: SourceLimits) -> list[Place]:
     named = {job.request.uri: job.request.allow_private for job in jobs}
-    seen = {place.uri: limits.allow_private for place in video.locations}
+    seen = {place.uri: limits.allow_private for place in video.locations if place.gone_at is None}
     kept = {path.as_uri(): True for path in sorted(fetch_dir.glob(f"{video.video_id}*")) if path.is_file()}
     return [Place(uri, private, _is_here(uri), is_asked=False) for uri, private in {**seen, **kept, **named}.items()]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +12,8 @@ import structlog
 from numpy.typing import NDArray
 
 from framehouse.errors import ResultsError
-from framehouse.results.parts import LATER_SCHEMA, from_parquet, part_paths
+from framehouse.results.parts import LATER_SCHEMA, from_parquet
+from framehouse.results.quarantine import QUARANTINED
 
 log = structlog.get_logger(__name__)
 
@@ -19,8 +21,9 @@ GapPolicy = Literal["every", "all", "model", "none"]
 """Which gaps are tried again: every one; all but those in quarantine; only what a model failed on; none."""
 GAP_POLICIES: tuple[GapPolicy, ...] = ("every", "all", "model", "none")
 
-QUARANTINED = frozenset({"decode.worker_died", "decode.quarantined"})
-"""Reasons of gaps in chunks that killed their workers, alone as well: another try may take a worker down again."""
+DEADLY = frozenset({QUARANTINED, "decode.worker_died"})
+"""Reasons of gaps in chunks that killed their processes, alone as well: another try may do so again. The second is that
+of release 0.1."""
 
 
 def is_tried_again(reason: str, policy: GapPolicy) -> bool:
@@ -28,12 +31,12 @@ def is_tried_again(reason: str, policy: GapPolicy) -> bool:
 
     >>> [is_tried_again("decode.damaged", policy) for policy in GAP_POLICIES]
     [True, True, False, False]
-    >>> [is_tried_again("decode.worker_died", policy) for policy in GAP_POLICIES]
+    >>> [is_tried_again("decode.quarantined", policy) for policy in GAP_POLICIES]
     [True, False, False, False]
     """
     if policy == "every":
         return True
-    if policy == "none" or reason in QUARANTINED:
+    if policy == "none" or reason in DEADLY:
         return False
     return policy == "all" or not reason.startswith("decode.")
 
@@ -62,15 +65,15 @@ class Standing:
         return [str(reason) for reason in self.reasons[np.searchsorted(self.gaps, frame_offset)]]
 
 
-def standing(parts_dir: Path, chunk_id: str = "") -> Standing:
-    """Read the ledgers of a folder's parts (of one chunk). A part that cannot be read holds nothing.
+def standing(paths: Iterable[Path]) -> Standing:
+    """Read the ledgers of parts (`Lake.part_paths`). A part that cannot be read holds nothing.
 
     Raises:
         ResultsError: code `results.schema_version`, a part of a later release.
     """
     loaded: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
     reasons: dict[int, str] = {}
-    for path in part_paths(parts_dir, chunk_id):
+    for path in paths:
         try:
             table, _ = from_parquet(path, ["frame_offset", "gap_reason"])
         except FileNotFoundError:  # set aside by another process

@@ -155,5 +155,5 @@ deliveries = sa.Table(
 )
 
 SCHEMA_VERSION = 3
-"""1: jobs, leases, load log. 2: who asked for a job and how; keys, uploads, webhooks and their deliveries. 3: what of a
-video a job is about, its budget and its estimate; budgets."""
+"""1: jobs, leases, load log. 2: who asked for a job and how; keys, uploads, webhooks and their deliveries.
+3: shares; catalogues and their entries (`catalog_tables`); what of a video a job is about, its estimate; budgets."""

@@ -4,7 +4,7 @@
 
     <key>.part     bytes so far, locked while a fetch works on it
     <key>.json     Identity of those bytes, or of the finished file
-    v_<hash>.mp4   a finished file, named by its content
+    v_<hash>.mp4   a finished file, named by its content; changed when it was last used
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class PartFile:
         self._hashed_bytes = 0
         self.size = os.fstat(file.fileno()).st_size
         """Bytes held."""
-        self.identity = _read_identity(self._sidecar)
+        self.identity = read_identity(self._sidecar)
         """Of the bytes held, or of the finished file; None when nothing is known."""
 
     @classmethod
@@ -141,11 +141,19 @@ class PartFile:
         self._hashed_bytes = self.size
 
     def finish(self, suffix: str) -> Path:
-        """Name the file by its content; returns the finished file, also when an earlier fetch made it."""
+        """Name the file by its content; returns the finished file, also when an earlier fetch made it.
+
+        Its time of change becomes that of its last use: housekeeping takes the least recently used first.
+        """
+        with naming(self._path.parent):
+            return self._finish(suffix)
+
+    def _finish(self, suffix: str) -> Path:
         here = self.finished
         if here is not None or self.identity is None:
             if here is None:
                 raise SourceError("a download ended without a byte or an identity", code="source.error")
+            os.utime(here)
             return here
         with _disk(self._path.parent):
             self._catch_up()
@@ -153,6 +161,7 @@ class PartFile:
             final = self._path.with_name(ids.video_id(sha256) + suffix)
             os.fsync(self._file.fileno())
             self._path.rename(final)
+            os.utime(final)
             self.identity = replace(self.identity, sha256=sha256, name=final.name, size_bytes=self.size)
             self._write_sidecar()
         return final
@@ -199,11 +208,24 @@ def _locked(path: Path) -> BinaryIO:
         file.close()
 
 
-def _read_identity(sidecar: Path) -> Identity | None:
+def read_identity(sidecar: Path) -> Identity | None:
+    """What a sidecar says; None when it is not there or damaged."""
     try:
         return Identity(**json.loads(sidecar.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+
+
+@contextmanager
+def naming(folder: Path, *, alone: bool = False) -> Iterator[None]:
+    """Hold off the taking away of finished files while one gets its name; `alone` holds off the naming."""
+    with _disk(folder):
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(lock)
 
 
 @contextmanager

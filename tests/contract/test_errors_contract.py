@@ -40,11 +40,14 @@ PINNED = {
     "QueryRejected": "store.query_rejected",
     "QueryTimeout": "store.query_timeout",
     "StoreLocked": "store.locked",
+    "LakeUnavailable": "store.lake_unavailable",
     "JobError": "job.error",
     "JobNotFound": "job.not_found",
     "LeaseLost": "job.lease_lost",
     "BudgetSpent": "budget.spent",
     "DeploymentMissing": "job.deployment_missing",
+    "CatalogNotFound": "job.catalog_not_found",
+    "CatalogExists": "job.catalog_exists",
     "EngineUnavailable": "job.engine_unavailable",
     "ApiError": "api.error",
     "BadRequest": "api.bad_request",
@@ -52,6 +55,7 @@ PINNED = {
     "NotAllowed": "api.not_allowed",
     "NotFound": "api.not_found",
     "TooMany": "api.limit",
+    "NoRoom": "api.no_room",
 }
 RETRYABLE = {
     "SourceUnavailable",
@@ -59,6 +63,7 @@ RETRYABLE = {
     "InferenceTimeout",
     "TritonUnavailable",
     "StoreLocked",
+    "LakeUnavailable",
     "EngineUnavailable",
 }
 # Exit codes are matched by users' scripts as well.

@@ -122,7 +122,7 @@ def test_a_new_model_takes_the_rates_of_earlier_jobs_once(lake: Lake) -> None:
     ("policy", "n_gaps"), [("every", 3), ("all", 2), ("model", 1), ("none", 0)]
 )  # fmt: skip
 def test_gaps_are_owed_alone_as_the_policy_has_it(lake: Lake, policy: str, n_gaps: int) -> None:
-    put_part(lake, AT_5, gaps={6: "inference.error", 60: "decode.damaged", 120: "decode.worker_died"})
+    put_part(lake, AT_5, gaps={6: "inference.error", 60: "decode.damaged", 120: "decode.quarantined"})
     debts = owed_to(lake, [job("a")], gaps=policy)
     assert counts(debts) == ([{"detector/1": (0, n_gaps)}] if n_gaps else [])
     assert sum(debt.n_passed for debt in debts) <= 7 + 1 + 1, "nothing else is even decoded"

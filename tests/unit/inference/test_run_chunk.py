@@ -262,7 +262,7 @@ def test_a_full_disk_ends_the_chunk(
 
     task = make_task(max_frames_per_part=4)
     with monkeypatch.context() as no_room:
-        no_room.setattr(run, "write_part", full)
+        no_room.setattr(run.Lake, "write_part", full)
         with pytest.raises(StoreError) as caught:
             infer_chunk(task)
     assert caught.value.code == "store.disk_full"
@@ -273,7 +273,7 @@ def test_a_full_disk_ends_the_chunk(
 def test_a_disk_that_was_full_for_a_moment_makes_no_gap(
     fake: FakeTriton, make_task: Callable[..., ChunkTask], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = run.write_part, []
+    real, calls = run.Lake.write_part, []
 
     def full_once(*args: Any, **options: Any) -> Any:
         calls.append(args)
@@ -281,7 +281,7 @@ def test_a_disk_that_was_full_for_a_moment_makes_no_gap(
             raise StoreError("disk full", code="store.disk_full")
         return real(*args, **options)
 
-    monkeypatch.setattr(run, "write_part", full_once)
+    monkeypatch.setattr(run.Lake, "write_part", full_once)
     task = make_task(max_frames_per_part=4)
     with pytest.raises(StoreError):
         infer_chunk(task)

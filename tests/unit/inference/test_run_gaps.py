@@ -59,7 +59,7 @@ def test_quarantine_is_left_unless_asked_for(
 ) -> None:
     fake = serve()
     task = make_task(Fraction(5))
-    give_up_chunk(task, "decode.worker_died")
+    give_up_chunk(task, "decode.quarantined")
     for policy in ("all", "model", "none"):
         tally = infer_chunk(make_task(Fraction(5), gaps=policy)).tallies[0]
         assert (tally.n_loaded, tally.n_gaps, tally.n_tried) == (0, 5, 0)

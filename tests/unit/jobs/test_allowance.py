@@ -14,6 +14,7 @@ from framehouse.errors import BudgetSpent
 from framehouse.inference.run import ChunkReceipt, ChunkTask, ModelTally
 from framehouse.jobs.allowance import fetch_within, hold_allowance
 from framehouse.jobs.attempt import Attempt, hold_job
+from framehouse.jobs.chunks import HeldChunk
 from framehouse.jobs.outcome import Totals, conclude_run
 from framehouse.jobs.plans import chunk_tasks
 from framehouse.results.parts import PartHeader, write_part
@@ -31,12 +32,12 @@ PTS = np.arange(N, dtype=np.int64) * 1000
 INDEX = VideoIndex(STREAM, PTS, np.arange(N) % 20 == 0, packet=np.arange(N))
 
 
-def capped(folder: Path, caps: Caps, request: JobRequest | None = None) -> tuple[Attempt, list[ChunkTask]]:
+def capped(folder: Path, caps: Caps, request: JobRequest | None = None) -> tuple[Attempt, list[HeldChunk]]:
     """An attempt at 100 frames by two models, in five chunks, and its chunks."""
     attempt = new_attempt(folder, request)
     Budgets(attempt.state.engine).put(job_budget(attempt.job_id), caps)
     ref = store(attempt, INDEX, plan_frames(INDEX, "all"))
-    return attempt, chunk_tasks(attempt, ref, MODELS)
+    return attempt, [HeldChunk(task, attempt.lease, "") for task in chunk_tasks(attempt, ref, MODELS)]
 
 
 def put(attempt: Attempt, digest: str, frames: range) -> None:
@@ -79,10 +80,10 @@ def test_a_cap_in_frames_is_never_passed(tmp_path: Path, cap: int, instants: int
     attempt, tasks = capped(tmp_path, Caps(max_frames=cap))
     with hold_allowance(attempt) as allowance:
         cut = allowance.cut(tasks)
-        assert [frame for task in cut for frame in task.planned.tolist()] == list(range(instants))
+        assert [frame for chunk in cut for frame in chunk.task.planned.tolist()] == list(range(instants))
         assert spent(attempt) == min(cap, 200), "reserved before anything is handed out"
-        for task in cut:
-            allowance.note(done(task))
+        for chunk in cut:
+            allowance.note(done(chunk.task))
     assert spent(attempt) == 2 * instants
     assert allowance.spent == ("frames" if cap < 200 else None)
 
@@ -93,22 +94,22 @@ def test_what_parts_hold_costs_nothing(tmp_path: Path) -> None:
     put(attempt, SMALL.digest, range(10))
     with hold_allowance(attempt) as allowance:
         cut = allowance.cut(tasks)
-    assert cut[-1].planned.tolist() == list(range(20, 30)), "10 of the second model, then 10 of both"
+    assert cut[-1].task.planned.tolist() == list(range(20, 30)), "10 of the second model, then 10 of both"
 
 
 def test_a_time_that_is_over_pauses(tmp_path: Path) -> None:
     attempt, tasks = capped(tmp_path, Caps(max_seconds=1000.0))
     with hold_allowance(attempt) as allowance:
         cut = allowance.cut(tasks)
-        assert all(task.stop_at > 0 for task in cut)
-        allowance.note(done(cut[0]))
+        assert all(chunk.task.stop_at > 0 for chunk in cut)
+        allowance.note(done(cut[0].task))
         assert not allowance.is_over
-        allowance.note(done(cut[1], n_open=5))
+        allowance.note(done(cut[1].task, n_open=5))
         assert allowance.spent == "seconds"
         Budgets(attempt.state.engine).spend([job_budget(attempt.job_id)], seconds=1000.0)
         assert allowance.is_over
-        for task in cut[2:]:
-            allowance.note(done(task))
+        for chunk in cut[2:]:
+            allowance.note(done(chunk.task))
         assert not allowance.is_over, "nothing is out any more"
 
 

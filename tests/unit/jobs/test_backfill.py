@@ -155,7 +155,6 @@ def test_words_that_mean_nothing_are_refused(place: tuple[Settings, State, str])
     settings, state, video_id = place
     for words, code in [
         ({"gaps": "some"}, "config.gaps"),
-        ({"catalog": "doors"}, "config.unknown_catalog"),
         ({"chunk": "c000000000"}, "config.chunk"),
     ]:
         with pytest.raises(ConfigError) as caught:
