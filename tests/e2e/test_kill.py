@@ -1,8 +1,9 @@
 """Kill any process at any moment, and the tables come out as if nothing had happened.
 
-SIGKILL at random moments over the flow child, the Dask workers, Triton, the loader, the runner, the Dask scheduler and
-the Prefect server, while real videos run; only what was killed is restarted, by the supervisor. The reference is an
-undisturbed pass over the same videos through the same core and the same Triton server, into tables of its own.
+SIGKILL at random moments over the flow child, the Dask workers, Triton, the loader, the runner, the Dask scheduler, the
+HTTP server and the Prefect server, while real videos run; only what was killed is restarted, by the supervisor. The
+reference is an undisturbed pass over the same videos through the same core and the same Triton server, into tables of
+its own.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from reference import reference_tables, stack_tables
 pytestmark = [pytest.mark.real("stack", "triton"), pytest.mark.timeout(1500)]
 
 PATIENCE_S = 300.0
-KINDS = ["flow", "worker", "triton", "loader", "runner", "prefect", "dask-scheduler"]
+KINDS = ["flow", "worker", "triton", "loader", "runner", "prefect", "dask-scheduler", "api"]
 
 
 def processes(pattern: Callable[[psutil.Process], bool], root: int) -> list[int]:

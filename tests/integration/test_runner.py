@@ -25,8 +25,9 @@ from framehouse.config import JobSettings, PrefectSettings, Settings, StateSetti
 from framehouse.jobs import runner as runner_module
 from framehouse.jobs.runner import Runner, _Child
 from framehouse.results.lake import Lake
-from framehouse.state import Job, JobRequest, open_state
+from framehouse.state import Job, JobRequest, Origin, open_state
 from framehouse.state import State as Jobs
+from framehouse.state.uploads import Uploads
 
 pytestmark = pytest.mark.real("prefect")
 REQUEST = JobRequest("/videos/clip ü.mp4", ("detector",), "5", 0.4)
@@ -465,3 +466,28 @@ def test_errors_of_the_server_do_not_end_the_loop(
     assert bench.job(job_id).flow_run_id is not None
     assert troubles == []
     assert len(registered) >= 3
+
+
+# ---------------------------------------------------------------- uploads that never come
+
+
+def test_a_job_whose_upload_never_came_fails_and_may_be_tried_again(bench: Bench) -> None:
+    """Until then it waits and no run is made; one whose upload is here is left alone."""
+    uploads = Uploads(bench.jobs.engine)
+    missing, here = (uploads.create("", name, ttl_s=60) for name in ("a.mp4", "b.mp4"))
+    uploads.complete(here.upload_id, 5)
+    lost, found = (bench.jobs.submit(REQUEST, origin=Origin("", None, one.upload_id)) for one in (missing, here))
+    bench.look()
+    assert (bench.job(lost).flow_run_id, bench.job(lost).status) == (None, "queued")
+    assert bench.job(found).flow_run_id is not None
+    bench.runner._settings.api.upload_wait_s = 0.01
+    time.sleep(0.05)
+    bench.look()
+    job = bench.job(lost)
+    assert (job.status, job.error_code) == ("failed", "source.upload_missing")
+    assert job.error_message == "no upload arrived within 0.01 s"
+    assert bench.job(found).status == "queued"
+    uploads.complete(missing.upload_id, 5)  # it came at last
+    bench.jobs.reopen(lost)
+    bench.look()
+    assert bench.job(lost).flow_run_id is not None
