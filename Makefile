@@ -40,7 +40,8 @@ e2e: setup  ## run only the end-to-end tests
 chaos: setup  ## kill processes at random moments and compare the tables (KILLS=100)
 	@$(APP) -m pytest tests/e2e -k kill --kills=$(KILLS) $(ARGS)
 
-bench: setup  ## measure the pipeline; the last line is its efficiency
+bench: setup  ## measure the HTTP server, then the pipeline; the last line is its efficiency
+	@$(APP) tests/benchmarks/bench_api.py
 	@$(APP) tests/benchmarks/bench.py $(ARGS)
 
 bench-api: setup  ## measure the HTTP server with 50 clients: polls, submissions, uploads
