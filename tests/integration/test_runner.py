@@ -60,17 +60,11 @@ class FakeClient:
         self.made.append(values)
         return SimpleNamespace(id=flow_run_id)
 
-    def read_flow_run(self, flow_run_id: UUID) -> Any:
-        self._called("read_flow_run")
-        if flow_run_id not in self.runs:
-            raise ObjectNotFound(Exception("no such run"))
-        return SimpleNamespace(id=flow_run_id, state=self.runs[flow_run_id])
-
     def read_flow_runs(self, *, flow_run_filter: Any) -> list[Any]:
         self._called("read_flow_runs")
-        wanted, types = flow_run_filter.id.any_, {str(t.value) for t in flow_run_filter.state.type.any_}
-        found = [(run, self.runs[run]) for run in wanted if run in self.runs]
-        return [SimpleNamespace(id=run, state=state) for run, state in found if state.type.value in types]
+        found = [(run, self.runs[run]) for run in flow_run_filter.id.any_ if run in self.runs]
+        types = {str(t.value) for t in flow_run_filter.state.type.any_} if flow_run_filter.state else None
+        return [SimpleNamespace(id=run, state=state) for run, state in found if not types or state.type.value in types]
 
     def get_scheduled_flow_runs_for_work_pool(self, work_pool: str) -> list[Any]:
         self._called("get_scheduled_flow_runs_for_work_pool")
