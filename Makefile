@@ -41,7 +41,8 @@ e2e: setup  ## run only the end-to-end tests
 chaos: setup  ## kill processes at random while videos run, and compare the tables (VIDEOS=1000 KILLS=100)
 	@PYTHONPATH=tests $(APP) -m chaos --videos $(VIDEOS) --kills $(KILLS) --out .framehouse-test/chaos.json $(ARGS)
 
-bench: setup  ## measure the pipeline; the last line is its efficiency
+bench: setup  ## measure the HTTP server, then the pipeline; the last line is its efficiency
+	@$(APP) tests/benchmarks/bench_api.py
 	@$(APP) tests/benchmarks/bench.py $(ARGS)
 
 bench-api: setup  ## measure the HTTP server with 50 clients: polls, submissions, uploads

@@ -244,7 +244,10 @@ def load_served(triton: TritonServer, added_models: Path) -> Callable[[str], tup
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The whole local stack, started once in a run by `framehouse up`, with a FRAMEHOUSE_HOME of its own."""
+    """The whole local stack, started once in a run by `framehouse up`, with a FRAMEHOUSE_HOME of its own.
+
+    Of the private addresses the API may fetch from 127.0.0.2 alone: a test's web server listens there.
+    """
     from framehouse.errors import ConfigError
     from framehouse.inference.server_env import check_platform
     from local_stack import running_stack
@@ -253,5 +256,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         check_platform()
     except ConfigError as error:
         require("stack", error.line())
-    with running_stack(tmp_path_factory.mktemp("stack") / "home") as running:
+    web = {"FRAMEHOUSE_SOURCE__PRIVATE_NETWORKS": '["127.0.0.2/32"]'}
+    with running_stack(tmp_path_factory.mktemp("stack") / "home", **web) as running:
         yield running
