@@ -139,6 +139,19 @@ class ApiSettings(BaseModel):
         return self.host in ("127.0.0.1", "::1", "localhost")
 
 
+class StackSettings(BaseModel):
+    """What `framehouse up` starts on this host."""
+
+    parts: str = Field(
+        default="",
+        description="prefect, triton, dask-scheduler, dask-workers, loader, runner, api, by comma: these and no others; "
+        "empty: all that the settings do not place elsewhere",
+    )
+    host: str = Field(
+        default="127.0.0.1", description="address on which Prefect, Triton and Dask of this host can be reached"
+    )
+
+
 class Settings(BaseSettings):
     """All settings, with their groups."""
 
@@ -155,6 +168,7 @@ class Settings(BaseSettings):
     source: SourceSettings = Field(default_factory=SourceSettings)
     api: ApiSettings = Field(default_factory=ApiSettings)
     models: ModelSettings = Field(default_factory=ModelSettings)
+    stack: StackSettings = Field(default_factory=StackSettings)
 
     @property
     def store_dir(self) -> Path:
