@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote_to_bytes
 
 import structlog
 
 from framehouse import ids
 from framehouse.errors import SourceError, SourceForbidden, SourceNotFound, SourceUnavailable
 from framehouse.storage.base import VIDEO_SUFFIXES, LocalVideo, Progress, VideoRef, iso_utc
+from framehouse.storage.uris import quoted, unquoted
 
 log = structlog.get_logger(__name__)
 
@@ -28,14 +28,7 @@ def path_uri(path: Path) -> str:
     >>> path_uri(Path("/videos/Straße 1#a.mp4"))
     'file:///videos/Straße 1%23a.mp4'
     """
-    text = str(path.absolute())
-    return "file://" + "".join(_quoted(char) for char in text)
-
-
-def _quoted(char: str) -> str:
-    if char in "%?#" or ord(char) < 32 or ord(char) == 127 or "\udc80" <= char <= "\udcff":
-        return "".join(f"%{byte:02X}" for byte in os.fsencode(char))
-    return char
+    return "file://" + quoted(str(path.absolute()))
 
 
 def uri_path(uri: str) -> Path:
@@ -52,7 +45,7 @@ def uri_path(uri: str) -> Path:
     host, slash, rest = uri[len("file://") :].partition("/")
     if host not in ("", "localhost"):
         raise SourceNotFound(f"{uri}: a file:// URI of another host ({host})", hint="use file:///absolute/path")
-    return Path(os.fsdecode(unquote_to_bytes(slash + rest)))
+    return Path(unquoted(slash + rest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +87,7 @@ class LocalSource:
             SourceUnavailable: code `source.changed`, when the file changed while it was read.
         """
         before = _file_stat(self.path)
-        with _translated(self.path):
+        with os_errors(self.path):
             sha256 = ids.content_sha256(self.path, _reporter(progress, before.st_size))
         if _identity(_file_stat(self.path)) != _identity(before):
             raise SourceUnavailable(
@@ -117,7 +110,7 @@ def _identity(facts: os.stat_result) -> tuple[int, int, int, int]:
 def _videos_under(folder: Path) -> Iterator[Path]:
     """Video files under a folder; each real folder is entered once, so links that loop end."""
     seen: set[tuple[int, int]] = set()
-    with _translated(folder), os.scandir(folder):  # the folder itself must be readable
+    with os_errors(folder), os.scandir(folder):  # the folder itself must be readable
         pass
     for root, dirs, files in os.walk(folder, followlinks=True, onerror=_skipped):
         here = os.stat(root)  # noqa: PTH116  os.walk speaks str
@@ -146,12 +139,12 @@ def _file_stat(path: Path) -> os.stat_result:
 
 
 def _stat(path: Path) -> os.stat_result:
-    with _translated(path):
+    with os_errors(path):
         return path.stat()
 
 
 @contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def os_errors(path: Path) -> Iterator[None]:
     """OSError in this block comes out as one of ours."""
     try:
         yield
