@@ -22,7 +22,7 @@ STAMP := .venv/.installed
 EXTRAS := .[dev]
 CONSTRAINTS := requirements/constraints.txt
 
-.PHONY: help setup server-env demo test e2e chaos bench bench-api lint format constraints clean
+.PHONY: help setup server-env demo test e2e chaos bench bench-api bench-scan lint format constraints clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)$$/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -41,11 +41,15 @@ e2e: setup  ## run only the end-to-end tests
 chaos: setup  ## kill processes at random while videos run, and compare the tables (VIDEOS=1000 KILLS=100)
 	@PYTHONPATH=tests $(APP) -m chaos --videos $(VIDEOS) --kills $(KILLS) --out .framehouse-test/chaos.json $(ARGS)
 
-bench: setup  ## measure the pipeline; the last line is its efficiency
+bench: setup  ## measure the HTTP server, then the pipeline; the last line is its efficiency
+	@$(APP) tests/benchmarks/bench_api.py
 	@$(APP) tests/benchmarks/bench.py $(ARGS)
 
 bench-api: setup  ## measure the HTTP server with 50 clients: polls, submissions, uploads
 	@$(APP) tests/benchmarks/bench_api.py $(ARGS)
+
+bench-scan: setup  ## measure scans of 100,000 unchanged places and of 10,000 new ones
+	@$(APP) tests/benchmarks/bench_scan.py $(ARGS)
 
 lint: $(STAMP)  ## check style, types and who imports whom
 	$(APP) -m ruff check .

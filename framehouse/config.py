@@ -186,6 +186,19 @@ class KeepSettings(BaseModel):
     floor_wait_s: float = Field(default=600.0, ge=0, description="a download waits so long for room before it gives up")
 
 
+class StackSettings(BaseModel):
+    """What `framehouse up` starts on this host."""
+
+    parts: str = Field(
+        default="",
+        description="prefect, triton, dask-scheduler, dask-workers, loader, runner, api, by comma: only these; "
+        "empty: all that the settings do not place elsewhere",
+    )
+    host: str = Field(
+        default="127.0.0.1", description="address on which Prefect, Triton and Dask of this host can be reached"
+    )
+
+
 class Settings(BaseSettings):
     """All settings, with their groups."""
 
@@ -204,6 +217,7 @@ class Settings(BaseSettings):
     models: ModelSettings = Field(default_factory=ModelSettings)
     catalog: CatalogSettings = Field(default_factory=CatalogSettings)
     keep: KeepSettings = Field(default_factory=KeepSettings)
+    stack: StackSettings = Field(default_factory=StackSettings)
 
     @property
     def store_dir(self) -> Path:

@@ -34,23 +34,8 @@ from framehouse.api.signing import UrlSigner
 from framehouse.api.slots import Slots
 from framehouse.config import Settings
 from framehouse.state import open_state
-from framehouse.state.keys import Keys
+from framehouse.state.keys import Keys, check_workspace
 
-RESERVED = frozenset(
-    {
-        "v1",
-        "ui",
-        "docs",
-        "openapi.json",
-        "health",
-        "metrics",
-        "videoinfer",
-        "video_upload_signed_url",
-        "uploads",
-        "results",
-    }
-)
-"""First path segments that are ours: no workspace may bear them."""
 _RESOURCES = (
     docs, health, metrics, keys, jobs, ledger, shares, events, videos, catalogs, models, query, search, webhooks,
     resumable, uploads, results, roboflow,
@@ -58,7 +43,8 @@ _RESOURCES = (
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The server's application. Opens the state database; raises what `open_state` raises."""
+    """The server's application. Opens the state database; raises what `open_state` and `check_workspace` raise."""
+    check_workspace(settings.api.workspace)
     app = FastAPI(
         title="Framehouse", version=metadata.version("framehouse"), docs_url=None, redoc_url=None,
         description="Self-hosted video inference.", redirect_slashes=False, responses=errors.PROMISED,

@@ -106,6 +106,7 @@ class TritonServer:
         work_dir: Path,
         ports: TritonPorts | None = None,
         models: Sequence[str] | None = None,
+        host: str = HOST,
     ) -> None:
         """
         Args:
@@ -115,7 +116,9 @@ class TritonServer:
             ports: None takes free ones at the first start.
             models: Triton model names to load at the start, with all their steps; the self-test is always among them.
                 None loads everything. The others are loaded when a client asks (`TritonClient.ensure_loaded`).
+            host: address of the gRPC endpoint; beyond loopback, anyone there may use it.
         """
+        self._host = host
         self._models = models
         self.ports = ports
         self._ports_are_known = ports is not None
@@ -132,7 +135,7 @@ class TritonServer:
     @property
     def url(self) -> str:
         """host:port of the gRPC endpoint."""
-        return f"{HOST}:{self._known_ports().grpc}"
+        return f"{self._host}:{self._known_ports().grpc}"
 
     @property
     def pid(self) -> int | None:
@@ -289,7 +292,7 @@ class TritonServer:
             "--disable-auto-complete-config",
             f"--exit-timeout-secs={int(_STOP_TIMEOUT_S / 2)}",
             *(f"--http-address={HOST}", f"--http-port={ports.http}"),
-            *(f"--grpc-address={HOST}", f"--grpc-port={ports.grpc}"),
+            *(f"--grpc-address={self._host}", f"--grpc-port={ports.grpc}"),
             *(f"--metrics-address={HOST}", f"--metrics-port={ports.metrics}", "--allow-gpu-metrics=false"),
             f"--backend-config=python,shm-region-prefix-name={self._prefix}",
             f"--backend-config=python,shm-default-byte-size={_PYTHON_MODEL_BYTES}",

@@ -19,6 +19,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -291,14 +292,16 @@ class Runner:
             self._looked_at = time.monotonic()
             self._fail_without_upload()
         n_waiting, prefect = 0, self._settings.prefect
-        for job in self._state.owed_jobs(limit=prefect.max_waiting_runs + len(self._children)):
+        owed = self._state.owed_jobs(limit=prefect.max_waiting_runs + len(self._children))
+        runs = self._read_runs(client, [job for job in owed if self._may_be_lost(job)]) if look else {}
+        for job in owed:
             if self._child_of(job) is not None:
                 continue
             if job.stalled_attempts >= self._settings.jobs.max_attempts:
                 self._give_up(client, job)
             elif n_waiting >= prefect.max_waiting_runs or self._shortage:
                 return
-            elif job.flow_run_id is None or (look and self._is_lost(client, job)):
+            elif job.flow_run_id is None or (look and self._is_lost(client, job, runs)):
                 self._create_run(client, job)
             n_waiting += 1
 
@@ -313,13 +316,24 @@ class Runner:
             job = self._state.job(job_id)
             conclude_early(self._state, self._lake, job, "failed", error, known_models(job.request, self._settings))
 
-    def _is_lost(self, client: SyncPrefectClient, job: Job) -> bool:
+    def _may_be_lost(self, job: Job) -> bool:
+        """Whether a job has a run that had time to take its lease, and did not or has lost it."""
+        is_young = time.time() - (job.flow_run_at or 0.0) < self._settings.state.lease_s / 2
+        return job.flow_run_id is not None and not is_young and self._child_of(job) is None
+
+    def _read_runs(self, client: SyncPrefectClient, jobs: Sequence[Job]) -> dict[str, FlowRun]:
+        """Runs of jobs by their id, in one question: one for each would hold the loop up for seconds."""
+        if not jobs:
+            return {}
+        wanted = FlowRunFilter.model_validate({"id": {"any_": [job.flow_run_id for job in jobs]}})
+        return {str(flow_run.id): flow_run for flow_run in client.read_flow_runs(flow_run_filter=wanted)}
+
+    def _is_lost(self, client: SyncPrefectClient, job: Job, runs: Mapping[str, FlowRun]) -> bool:
         """Whether the run that was to do the job will not: over, gone, or its process dead without a word."""
-        if time.time() - (job.flow_run_at or 0.0) < self._settings.state.lease_s / 2:
-            return False  # it may not have taken its lease yet
-        try:
-            flow_run = client.read_flow_run(UUID(job.flow_run_id))
-        except ObjectNotFound:
+        if not self._may_be_lost(job):
+            return False
+        flow_run = runs.get(str(job.flow_run_id))
+        if flow_run is None:
             return True
         state = flow_run.state
         if state is None or state.is_final():

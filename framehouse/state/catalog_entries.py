@@ -91,11 +91,12 @@ class Entries:
 
     def learn_contents(self) -> None:
         """Note the content of entries whose job has read it."""
+        read = sa.select(jobs.c.job_id).where(jobs.c.video_id.is_not(None))
         known = sa.select(jobs.c.video_id).where(jobs.c.job_id == entries.c.job_id).scalar_subquery()
         with writing(self._engine) as connection:
             connection.execute(
                 entries.update()
-                .where(self._mine, entries.c.video_id.is_(None), entries.c.job_id.is_not(None))
+                .where(self._mine, entries.c.video_id.is_(None), entries.c.job_id.in_(read))
                 .values(video_id=known)
             )
 

@@ -21,9 +21,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from framehouse.api.app import RESERVED, create_app
+from framehouse.api.app import create_app
 from framehouse.config import Settings
 from framehouse.results.lake import Lake
+from framehouse.state.keys import RESERVED
 from framehouse.store.rebuild import rebuild
 
 

@@ -140,6 +140,17 @@ def test_errors_of_the_work_come_back_as_they_were(
         assert kind != "final" or caught.value.hint == "look"
 
 
+def test_after_a_failure_what_is_in_flight_is_waited_for_and_no_more_begun(cluster: Cluster, tmp_path: Path) -> None:
+    tasks = [work.Deadly(i, str(tmp_path), deaths=1000 * (i == 0), by="fail") for i in range(20)]
+    found = []
+    with pytest.raises(TritonUnavailable):
+        for task, receipt in run_chunks(cluster.address, work.fail_or_work, tasks, window=4):
+            found.append((task.number, receipt))
+    begun = {int(path.name) for path in tmp_path.iterdir()}
+    assert begun == {0, *(number for number, _ in found)}, "a chunk went on unseen"
+    assert len(begun) < 8
+
+
 def test_the_caller_may_stop_listening(cluster: Cluster) -> None:
     chunks = run_chunks(cluster.address, work.slow_double, range(8), window=4)
     next(chunks)

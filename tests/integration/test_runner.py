@@ -26,8 +26,9 @@ from framehouse.jobs import runner as runner_module
 from framehouse.jobs.runner import Runner, _Child
 from framehouse.jobs.schedules import SCAN_CATALOG
 from framehouse.results.lake import Lake
-from framehouse.state import Job, JobRequest, open_state
+from framehouse.state import Job, JobRequest, Origin, open_state
 from framehouse.state import State as Jobs
+from framehouse.state.uploads import Uploads
 
 pytestmark = pytest.mark.real("prefect")
 REQUEST = JobRequest("/videos/clip ü.mp4", ("detector",), "5", 0.4)
@@ -80,19 +81,13 @@ class FakeClient:
         self.made.append(values)
         return SimpleNamespace(id=flow_run_id)
 
-    def read_flow_run(self, flow_run_id: UUID) -> Any:
-        self._called("read_flow_run")
-        if flow_run_id not in self.runs:
-            raise ObjectNotFound(Exception("no such run"))
-        return SimpleNamespace(id=flow_run_id, state=self.runs[flow_run_id])
-
     def read_flow_runs(self, *, flow_run_filter: Any, deployment_filter: Any = None) -> list[Any]:
         self._called("read_flow_runs")
         if deployment_filter is not None:
             return []
-        wanted, types = flow_run_filter.id.any_, {str(t.value) for t in flow_run_filter.state.type.any_}
-        found = [(run, self.runs[run]) for run in wanted if run in self.runs]
-        return [SimpleNamespace(id=run, state=state) for run, state in found if state.type.value in types]
+        found = [(run, self.runs[run]) for run in flow_run_filter.id.any_ if run in self.runs]
+        types = {str(t.value) for t in flow_run_filter.state.type.any_} if flow_run_filter.state else None
+        return [SimpleNamespace(id=run, state=state) for run, state in found if not types or state.type.value in types]
 
     def get_scheduled_flow_runs_for_work_pool(self, work_pool: str, *, scheduled_before: datetime) -> list[Any]:
         self._called("get_scheduled_flow_runs_for_work_pool")
@@ -535,3 +530,28 @@ def test_errors_of_the_server_do_not_end_the_loop(
     assert troubles == []
     assert len(registered) >= 3
     assert [automation.trigger.within for automation in bench.client.automations] == [timedelta(seconds=600)]
+
+
+# ---------------------------------------------------------------- uploads that never come
+
+
+def test_a_job_whose_upload_never_came_fails_and_may_be_tried_again(bench: Bench) -> None:
+    """Until then it waits and no run is made; one whose upload is here is left alone."""
+    uploads = Uploads(bench.jobs.engine)
+    missing, here = (uploads.create("", name, ttl_s=60) for name in ("a.mp4", "b.mp4"))
+    uploads.complete(here.upload_id, 5)
+    lost, found = (bench.jobs.submit(REQUEST, origin=Origin("", None, one.upload_id)) for one in (missing, here))
+    bench.look()
+    assert (bench.job(lost).flow_run_id, bench.job(lost).status) == (None, "queued")
+    assert bench.job(found).flow_run_id is not None
+    bench.runner._settings.api.upload_wait_s = 0.01
+    time.sleep(0.05)
+    bench.look()
+    job = bench.job(lost)
+    assert (job.status, job.error_code) == ("failed", "source.upload_missing")
+    assert job.error_message == "no upload arrived within 0.01 s"
+    assert bench.job(found).status == "queued"
+    uploads.complete(missing.upload_id, 5)  # it came at last
+    bench.jobs.reopen(lost)
+    bench.look()
+    assert bench.job(lost).flow_run_id is not None
