@@ -14,6 +14,7 @@ import real_parts
 from real_parts import LEDGER, ROOT, PartLedger, cache_folder, require
 
 if TYPE_CHECKING:
+    from cloud import Cloud, Kind
     from framehouse.inference.server import TritonServer
     from framehouse.inference.specs import ModelSpec
     from framehouse.inference.triton import TritonClient
@@ -155,6 +156,34 @@ def new_postgres_database() -> Iterator[Callable[[], str]]:
 def postgres_url(new_postgres_database: Callable[[], str]) -> str:
     """SQLAlchemy URL (psycopg driver) of a database of the test's own, empty."""
     return new_postgres_database()
+
+
+@pytest.fixture(scope="session")
+def s3_cloud() -> Iterator[Cloud]:
+    """moto's S3 server behind a gate; `s3_cloud.new_store()` is an empty bucket of the test's own."""
+    yield from _cloud("s3", "moto")
+
+
+@pytest.fixture(scope="session")
+def gs_cloud() -> Iterator[Cloud]:
+    """fake-gcs-server behind a gate."""
+    yield from _cloud("gs", "fake-gcs-server")
+
+
+@pytest.fixture(scope="session")
+def az_cloud() -> Iterator[Cloud]:
+    """azurite behind a gate."""
+    yield from _cloud("az", "azurite")
+
+
+def _cloud(kind: Kind, part: str) -> Iterator[Cloud]:
+    from cloud import SERVERS, CloudMissing
+
+    try:
+        with SERVERS[kind]() as cloud:
+            yield cloud
+    except CloudMissing as missing:
+        require(part, str(missing))
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from framehouse.api.context import Api
 from framehouse.api.limits import BodyLimit
 from framehouse.api.paths import OneSlash
 from framehouse.api.routes import (
+    catalogs,
     docs,
     events,
     health,
@@ -37,8 +38,8 @@ from framehouse.state import open_state
 from framehouse.state.keys import Keys, check_workspace
 
 _RESOURCES = (
-    docs, health, metrics, keys, jobs, ledger, shares, events, videos, models, query, search, webhooks, resumable,
-    uploads, results, roboflow,
+    docs, health, metrics, keys, jobs, ledger, shares, events, videos, catalogs, models, query, search, webhooks,
+    resumable, uploads, results, roboflow,
 )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ STATUS: dict[type[FramehouseError], int] = {
     errors.NotFound: 404,
     errors.BadRequest: 400,
     errors.TooMany: 429,
+    errors.NoRoom: 507,
     errors.ApiError: 400,
     errors.ConfigError: 400,
     errors.SourceNotFound: 404,
@@ -34,9 +35,11 @@ STATUS: dict[type[FramehouseError], int] = {
     errors.QueryRejected: 400,
     errors.QueryTimeout: 408,
     errors.StoreLocked: 503,
+    errors.LakeUnavailable: 503,
     errors.StoreError: 503,
     errors.ResultsError: 500,
     errors.JobNotFound: 404,
+    errors.CatalogNotFound: 404,
     errors.EngineUnavailable: 503,
     errors.JobError: 409,
     FramehouseError: 500,
@@ -62,7 +65,7 @@ class ProblemBody(BaseModel):
 
 
 PROMISED: dict[int | str, dict[str, Any]] = {
-    status: {"model": ProblemBody} for status in (400, 401, 403, 404, 405, 408, 409, 413, 422, 429, 500, 502, 503)
+    status: {"model": ProblemBody} for status in (400, 401, 403, 404, 405, 408, 409, 413, 422, 429, 500, 502, 503, 507)
 }
 """Answers that any route may give, for the OpenAPI document."""
 

@@ -9,6 +9,7 @@ from typing import Any
 from framehouse.errors import BadRequest
 from framehouse.inference.repository import resolve
 from framehouse.inference.specs import ModelSpec
+from framehouse.jobs.prompts import asked_of, prompts_of
 from framehouse.results.assemble import ModelOptions
 from framehouse.results.elements.base import Forms
 from framehouse.state import Job, JobRequest
@@ -31,7 +32,6 @@ INFERENCE_TYPES: dict[str, str] = {
 
 ALSO_CALLED: dict[str, str] = {"clip-compare": "clip-embed-image"}
 """Other words that a request may use: comparing is what `inference_params.prompt` makes of embedding."""
-MAX_PROMPTS, MAX_PROMPT_LETTERS = 100, 500
 
 RUNNING, DONE, FAILED = 1, 0, 2
 """`status` of a poll: the official client waits on 1, fetches results on 0, and gives up above."""
@@ -57,7 +57,8 @@ def wire_request(
     meant: dict[str, dict[str, Any]] = {}
     for entry in models:
         spec = _spec_of(entry, specs)
-        meant.setdefault(spec.model_id, {**entry, "framehouse_model": spec.model_id})
+        sent = {key: value for key, value in entry.items() if not str(key).startswith("framehouse_")}
+        meant.setdefault(spec.model_id, {**sent, "framehouse_model": spec.model_id})
     thresholds = [options.confidence for options in map(_options, meant.values())]
     lowest = min((confidence if asked is None else asked for asked in thresholds), default=confidence)
     request = JobRequest(
@@ -67,10 +68,7 @@ def wire_request(
 
 
 def options_of(job: Job) -> dict[str, ModelOptions]:
-    """What a job's request wanted for each model, by model_id; empty for a job that came another way.
-
-    Prompts are not in it: they need vectors (`jobs.prompts`).
-    """
+    """What a job's request wanted for each model, by model_id; empty for a job that came another way."""
     return {entry["framehouse_model"]: _options(entry) for entry in job.origin.wire or ()}
 
 
@@ -121,32 +119,9 @@ def _spec_of(entry: Any, specs: Mapping[str, ModelSpec]) -> ModelSpec:
     if asked is not None and ALSO_CALLED.get(asked, asked) != expected:
         raise BadRequest(f"{spec.model_id} does {expected}, not {asked!r}", code="api.models",
                          hint="leave inference_type out, or send the one named here")  # fmt: skip
-    prompts = prompts_of(entry)
-    if asked == "clip-compare" and not prompts:
-        raise BadRequest("clip-compare needs inference_params.prompt: texts to compare with", code="api.models")
-    if spec.kind != "embeddings" and prompts:
-        raise BadRequest(f"{spec.model_id} compares with no prompt", code="api.models",
-                         hint="only models that give embeddings do: clip")  # fmt: skip
+    if asked == "clip-compare" and asked_of(_params(entry)) is None:
+        raise BadRequest("clip-compare needs inference_params.prompt: what to compare with", code="api.prompt")
     return spec
-
-
-def prompts_of(entry: Mapping[str, Any]) -> dict[str, str] | tuple[str, ...]:
-    """Texts that a model's frames are to be compared with, by name or in order; empty for none.
-
-    Raises:
-        BadRequest: code `api.models`, no list or object of 1 to 100 short texts.
-    """
-    prompt = _params(entry).get("prompt")
-    if prompt is None:
-        return ()
-    texts = [prompt] if isinstance(prompt, str) else prompt
-    if isinstance(texts, list | dict) and 0 < len(texts) <= MAX_PROMPTS:
-        values = list(texts.values()) if isinstance(texts, dict) else texts
-        if all(isinstance(text, str) and 0 < len(text.strip()) <= MAX_PROMPT_LETTERS for text in values):
-            return dict(texts) if isinstance(texts, dict) else tuple(texts)
-    raise BadRequest(
-        f"inference_params.prompt must be a text, or a list or object of 1 to {MAX_PROMPTS} texts", code="api.models"
-    )
 
 
 def _params(entry: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -164,7 +139,7 @@ def _options(entry: Mapping[str, Any]) -> ModelOptions:
     masks, embeddings = params.get("mask_format", "polygon"), params.get("embedding_format", "list")
     if masks not in ("polygon", "rle") or embeddings not in ("list", "dict"):
         raise BadRequest("mask_format is polygon or rle, embedding_format is list or dict", code="api.models")
-    return ModelOptions(None if confidence is None else float(confidence), Forms(masks, embeddings))
+    return ModelOptions(None if confidence is None else float(confidence), Forms(masks, embeddings, prompts_of(entry)))
 
 
 def _is_share(value: Any) -> bool:

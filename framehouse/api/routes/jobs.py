@@ -19,10 +19,9 @@ from framehouse.api.routes.results import result_url
 from framehouse.api.routes.uploads import upload_of_url
 from framehouse.errors import BadRequest
 from framehouse.jobs.partial import partial_results
-from framehouse.jobs.prompts import compared_options
 from framehouse.jobs.submit import known_models
-from framehouse.jobs.wire import progress_of
-from framehouse.results.lake import Lake
+from framehouse.jobs.wire import options_of, progress_of
+from framehouse.results.opening import open_lake
 from framehouse.state import Job, JobRequest, Origin
 from framehouse.telemetry import redact_uri
 
@@ -145,7 +144,7 @@ def results(job_id: JobId, request: Request, api: ApiContext, caller: Reader) ->
     if job.status == "done":
         return {"job_id": job_id, "complete": True, "url": result_url(api, job_id, request), "results": None}
     found = partial_results(
-        Lake(api.settings.lake_dir), job, known_models(job.request, api.settings), compared_options(job, api.settings)
+        open_lake(*api.settings.lake_place), job, known_models(job.request, api.settings), options_of(job)
     )
     return {"job_id": job_id, "complete": False, "url": None, "results": found}
 

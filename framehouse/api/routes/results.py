@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from fastapi.responses import FileResponse, Response, StreamingResponse
 from framehouse.api.context import Api, ApiContext
 from framehouse.api.urls import absolute
 from framehouse.errors import JobNotFound
-from framehouse.jobs.prompts import compared_options
+from framehouse.jobs.wire import options_of
 from framehouse.state import Job
 from framehouse.store.job_results import job_results
 
@@ -54,10 +55,12 @@ def _unpacked(path: Path) -> Iterator[bytes]:
 def _made(api: Api, job: Job) -> Path:
     """The results file of a job, made at the first call; one for each time that the job was done."""
     finished = int((job.finished_at or 0.0) * 1000)
-    path = api.settings.home / "results" / f"{job.job_id}-{finished}.json.gz"
-    if not path.is_file():
+    path = api.settings.result_dir / f"{job.job_id}-{finished}.json.gz"
+    try:
+        os.utime(path)  # housekeeping takes what nobody has asked for lately
+    except FileNotFoundError:
         settings = api.settings
-        options = compared_options(job, settings)
+        options = options_of(job)
         found = job_results(settings.store_dir, job.job_id, options=options, memory=settings.store.query_memory)
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.parent / f".{path.name}.{secrets.token_hex(4)}"

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import ClientDisconnect
 
 from framehouse.api.context import Api, ApiContext, Caller, Submitter
-from framehouse.api.routes.uploads import file_of, safe_name
+from framehouse.api.routes.uploads import file_of, require_room, safe_name
 from framehouse.api.urls import absolute
 from framehouse.errors import BadRequest, NotFound, SourceError
 from framehouse.state.uploads import Upload, Uploads
@@ -49,6 +49,7 @@ def begin(start: UploadStart, request: Request, api: ApiContext, caller: Submitt
         raise SourceError(
             f"the file is larger than {limit} bytes", code="source.too_large", hint="ask for a higher limit"
         )
+    require_room(api, start.size_bytes)
     upload = Uploads(api.state.engine).create(
         caller.owner, start.file_name, ttl_s=api.settings.api.upload_ttl_s, size_bytes=start.size_bytes
     )
@@ -83,6 +84,7 @@ async def append(
                 here += len(piece)
                 if here > upload.size_bytes:
                     raise BadRequest(f"more than the {upload.size_bytes} bytes announced", code="source.too_large")
+                require_room(api)
                 await file.write(piece)
         except ClientDisconnect as error:
             raise BadRequest("the piece broke off", code="source.upload_short", hint="go on at the offset") from error

@@ -9,10 +9,9 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from framehouse.analytics.search import search_tags
-from framehouse.analytics.text_search import search_by_clip
-from framehouse.api.context import Admin, Api, ApiContext
-from framehouse.config import find_endpoints
-from framehouse.inference.specs import TritonTarget
+from framehouse.api.context import Admin, ApiContext
+from framehouse.jobs.clip_search import search_by_clip
+from framehouse.jobs.prompts import Asked
 from framehouse.store.search import Place
 
 router = APIRouter(prefix="/v1/search", tags=["search"])
@@ -37,9 +36,7 @@ class SearchAnswer(BaseModel):
 
     way: Literal["tags", "clip"]
     words: dict[str, float] = Field(description="by tags: the words that were looked for, with their likeness")
-    unknown_words: list[str] = Field(
-        description="by clip: words the model was not trained on; what it says means little"
-    )
+    note: str = Field(description="by clip: what to know of the model, such as words that it was never trained on")
     moments: list[dict[str, Any]]
 
 
@@ -51,20 +48,14 @@ def search(wish: SearchWish, api: ApiContext, _: Admin) -> SearchAnswer:
         settings.store_dir, None if wish.video_ids is None else tuple(wish.video_ids),
         timeout_s=settings.store.query_timeout_s, memory=settings.store.query_memory,
     )  # fmt: skip
-    unknown: tuple[str, ...] = ()
+    note = ""
     with api.query_slots:
         if wish.by == "tags":
             answer = search_tags(wish.query, place, wish.top)
         else:
-            answer, unknown = search_by_clip(
-                wish.query, wish.model, settings.model_repositories, _triton(api), place, wish.top
-            )
+            asked = Asked("labels", (wish.query,), (wish.query,))
+            answer, note = search_by_clip(asked, wish.model, place, wish.top, settings)
     return SearchAnswer(
-        way=answer.way, words=dict(answer.words), unknown_words=list(unknown),
+        way=answer.way, words=dict(answer.words), note=note,
         moments=[asdict(moment) for moment in answer.moments],
     )  # fmt: skip
-
-
-def _triton(api: Api) -> TritonTarget:
-    url = find_endpoints(api.settings).triton_url
-    return TritonTarget(url, False, api.settings.triton.request_timeout_s, 1)

@@ -18,17 +18,22 @@ Size = tuple[int, int]
 _NAMESPACE = uuid.UUID("6f1d3c0e-5b0a-5c2e-9a55-0d6b3f0b7a11")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Prompts:
-    """Texts that each vector is compared with.
+    """What the vectors of frames are compared with.
 
     Args:
-        names: key of each text in the answer; empty for a plain list.
-        vectors: float32 [M, D], of the same space as the embeddings; not normalised.
+        form: `list`, cosines in the order of the vectors; `map`, by name; `labels`, how likely each name is the right
+            one of them, as a classifier's element.
+        names: of the vectors; for people where the form is `list`.
+        vectors: one for each name, of the model's own space.
+        logit_scale: factor from cosines to logits, for `labels`.
     """
 
+    form: Literal["list", "map", "labels"]
     names: tuple[str, ...]
-    vectors: NDArray[np.float32]
+    vectors: tuple[tuple[float, ...], ...]
+    logit_scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,7 @@ class Forms:
     Args:
         masks: `polygon`, the outline of the largest piece; `rle`, every pixel as COCO run lengths.
         embeddings: `list`, the plain vector; `dict`, `{"embeddings": [vector], "time": seconds}`.
-        prompts: instead of the vector its likeness to these: `{"similarity": [cosine, …] or {name: cosine}, "time"}`.
+        prompts: what is wanted instead of the vector: how like these it is.
     """
 
     masks: Literal["polygon", "rle"] = "polygon"

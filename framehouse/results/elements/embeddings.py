@@ -1,21 +1,21 @@
-"""Elements of vectors."""
+"""Elements of vectors, or of what they are like."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from framehouse.errors import ContractViolation
 from framehouse.results.elements.base import Element, Frame, Prompts, Scene, shortest
 from framehouse.results.records.embeddings import Embeddings
+from framehouse.results.vectors import compare, zero_shot
 
 
 def embeddings(rows: Embeddings, scene: Scene) -> Element:
-    """The vector as a plain list, not normalised; or another form that is asked for (`Forms`)."""
-    if scene.forms.prompts is not None:
-        return _compared(rows, scene.forms.prompts)
+    """The vector as a plain list, not normalised; or the dictionary form, or cosines, or tags (`Forms`)."""
+    prompts = scene.forms.prompts
+    if prompts is not None:
+        return _tags(rows, scene, prompts) if prompts.form == "labels" else _similarities(rows, prompts)
 
     def element(frame: Frame) -> Any:
         vectors = [shortest(rows.embedding[row]) for row in frame.rows]
@@ -26,33 +26,35 @@ def embeddings(rows: Embeddings, scene: Scene) -> Element:
     return element
 
 
-def _compared(rows: Embeddings, prompts: Prompts) -> Element:
-    """`{"similarity": …, "time": seconds}`: the cosine of the frame with each text, a list or by the texts' names."""
-    likeness = _cosines(rows.embedding, prompts.vectors)
+def _similarities(rows: Embeddings, prompts: Prompts) -> Element:
+    """`{"similarity": cosines, "time": seconds}`: a list in the order of the prompts, or one by name."""
+    cosines = compare(rows.embedding, np.array(prompts.vectors, np.float32))
 
     def element(frame: Frame) -> dict[str, Any]:
-        values = shortest(likeness[frame.rows.start]) if len(frame.rows) else []
-        named = dict(zip(prompts.names, values, strict=False)) if prompts.names else values
+        own = [cosine for row in frame.rows for cosine in shortest(cosines[row])]
+        named = dict(zip(prompts.names, own, strict=False)) if prompts.form == "map" else own
         return {"similarity": named, "time": frame.infer_s}
 
     return element
 
 
-def _cosines(vectors: NDArray[np.float32], texts: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[N, M], to the six decimals that float32 vectors give; 0 for a vector of zeros.
+def _tags(rows: Embeddings, scene: Scene, prompts: Prompts) -> Element:
+    """The element of a classifier whose classes are the prompts: all of them by falling share; shares add up to 1."""
+    shares = zero_shot(rows.embedding, np.array(prompts.vectors, np.float32), prompts.logit_scale)
 
-    Raises:
-        ContractViolation: vectors of another length, and so of another model.
-    """
-    if not len(vectors):
-        return np.zeros((0, len(texts)), np.float32)
-    if vectors.shape[1] != texts.shape[1]:
-        raise ContractViolation(f"vectors of {vectors.shape[1]} and of {texts.shape[1]} dimensions are of two spaces")
-    return (np.round(_unit(vectors) @ _unit(texts).T, 6) + 0.0).astype(np.float32)
+    def element(frame: Frame) -> dict[str, Any]:
+        own = [(i, shares[row, i]) for row in frame.rows for i in np.argsort(-shares[row], kind="stable").tolist()]
+        sure = shortest(np.array([share for _, share in own], np.float32))
+        found = [
+            {"class": prompts.names[i], "class_id": i, "confidence": share}
+            for (i, _), share in zip(own, sure, strict=True)
+        ]
+        return {
+            "time": frame.infer_s,
+            "image": scene.image,
+            "predictions": found,
+            "top": found[0]["class"] if found else "",
+            "confidence": found[0]["confidence"] if found else 0.0,
+        }
 
-
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-    exact = vectors.astype(np.float64)
-    norm = np.linalg.norm(exact, axis=1, keepdims=True)
-    unit: NDArray[np.float64] = np.divide(exact, norm, out=np.zeros_like(exact), where=norm > 0)
-    return unit
+    return element

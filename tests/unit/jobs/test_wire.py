@@ -10,7 +10,7 @@ import pytest
 from framehouse.config import ROOT
 from framehouse.errors import BadRequest, ConfigError
 from framehouse.inference.repository import load_specs
-from framehouse.jobs.wire import INFERENCE_TYPES, options_of, poll_body, project, prompts_of, wire_request
+from framehouse.jobs.wire import INFERENCE_TYPES, options_of, poll_body, project, wire_request
 from framehouse.results.kinds import KINDS
 from framehouse.state import Job, JobRequest, Origin
 
@@ -94,31 +94,7 @@ def test_each_model_has_its_own_threshold_and_forms() -> None:
     assert by_slug["tags"].confidence is None
 
 
-@pytest.mark.parametrize(
-    ("prompt", "texts"),
-    [
-        ("a cat", ("a cat",)),
-        (["a cat", "a dog"], ("a cat", "a dog")),
-        ({"cat": "a photo of a cat"}, {"cat": "a photo of a cat"}),
-        (None, ()),
-    ],
-)
-def test_texts_to_compare_with(prompt: Any, texts: Any) -> None:
-    _, wire = request(
-        {"model_id": "clip", "inference_type": "clip-embed-image", "inference_params": {"prompt": prompt}}
-    )
-    assert prompts_of(wire[0]) == texts
-
-
-@pytest.mark.parametrize("prompt", [[], {}, [""], [1], 5, ["x" * 501], ["a"] * 101, {"a": 1}])
-def test_texts_that_are_none(prompt: Any) -> None:
-    with pytest.raises(BadRequest, match=r"inference_params\.prompt"):
-        request({"model_id": "clip", "inference_params": {"prompt": prompt}})
-
-
-def test_comparing_is_for_embeddings_and_needs_a_text() -> None:
-    with pytest.raises(BadRequest, match="compares with no prompt"):
-        request({"model_id": "detector", "inference_params": {"prompt": ["a"]}})
+def test_comparing_needs_something_to_compare_with() -> None:
     with pytest.raises(BadRequest, match="clip-compare needs"):
         request({"model_id": "clip", "inference_type": "clip-compare"})
     assert request({"model_id": "clip", "inference_type": "clip-compare", "inference_params": {"prompt": ["a"]}})
