@@ -13,6 +13,7 @@ from framehouse.errors import StoreError
 from framehouse.inference.repository import load_specs
 from framehouse.keep.compact import Compacted, compact_lake
 from framehouse.keep.files import Aged, Logs, OldSnapshots, Results
+from framehouse.keep.forget import Forgotten, Places, forget_video
 from framehouse.keep.rows import OldRows
 from framehouse.keep.superseded import Superseded
 from framehouse.keep.sweep import Found, Keeper, Tally, sweep
@@ -83,6 +84,13 @@ def compact(settings: Settings, state: State) -> Compacted:
     """Merge small parts of videos that no job works on; the tables stay as they are."""
     with _one_at_a_time(settings):
         return compact_lake(Lake(settings.lake_dir), state, min_parts=settings.keep.compact_parts)
+
+
+def forget(settings: Settings, state: State, video_id: str) -> Forgotten:
+    """Remove one video from everything. Raises as `forget_video`."""
+    places = Places(Lake(settings.lake_dir), settings.fetch_dir, settings.upload_dir, settings.result_dir)
+    with _one_at_a_time(settings):
+        return forget_video(places, state, video_id)
 
 
 @dataclass(frozen=True, slots=True)

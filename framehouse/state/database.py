@@ -233,8 +233,8 @@ class State:
             if lease is not None:
                 self._require(connection, lease)
             for video_id, digest in loads:
-                self._append_load(connection, "parts", video_id=video_id, model_digest=digest)
-            seq = self._append_load(connection, "job", job_id=job_id)
+                append_load(connection, "parts", video_id=video_id, model_digest=digest)
+            seq = append_load(connection, "job", job_id=job_id)
             code, message, hint = error or (None, None, None)
             values: dict[str, Any] = {
                 "outcome": outcome,
@@ -370,9 +370,9 @@ class State:
         seq = 0
         with self._write() as connection:
             for video_id, digest in pairs:
-                seq = self._append_load(connection, "parts", video_id=video_id, model_digest=digest)
+                seq = append_load(connection, "parts", video_id=video_id, model_digest=digest)
             for job_id in job_ids:
-                seq = self._append_load(connection, "job", job_id=job_id)
+                seq = append_load(connection, "job", job_id=job_id)
         return seq
 
     def loads_after(self, seq: int) -> list[LoadRow]:
@@ -418,12 +418,16 @@ class State:
                 connection.execute(jobs.update().where(ready).values(status=jobs.c.outcome, finished_at=time.time()))
         return found
 
-    def _append_load(self, connection: sa.Connection, kind: str, **key: str) -> int:
-        """The counter's row lock makes numbers appear in commit order, on PostgreSQL too."""
-        connection.execute(counters.update().where(counters.c.name == "load").values(value=counters.c.value + 1))
-        seq = int(connection.execute(sa.select(counters.c.value).where(counters.c.name == "load")).scalar_one())
-        connection.execute(load_log.insert().values(seq=seq, kind=kind, requested_at=time.time(), **key))
-        return seq
+
+def append_load(connection: sa.Connection, kind: str, **key: str) -> int:
+    """Add a wish to the load log inside a transaction; returns its number.
+
+    The counter's row lock makes numbers appear in commit order, on PostgreSQL too.
+    """
+    connection.execute(counters.update().where(counters.c.name == "load").values(value=counters.c.value + 1))
+    seq = int(connection.execute(sa.select(counters.c.value).where(counters.c.name == "load")).scalar_one())
+    connection.execute(load_log.insert().values(seq=seq, kind=kind, requested_at=time.time(), **key))
+    return seq
 
 
 def _same(lease: Lease) -> tuple[sa.ColumnElement[bool], ...]:
