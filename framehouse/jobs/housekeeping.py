@@ -13,7 +13,7 @@ from framehouse.errors import StoreError
 from framehouse.inference.repository import load_specs
 from framehouse.keep.compact import Compacted, compact_lake
 from framehouse.keep.files import Aged, Logs, OldSnapshots, Results
-from framehouse.keep.forget import Forgotten, Places, forget_video
+from framehouse.keep.forget import Forgotten, OldVideos, Places, forget_video
 from framehouse.keep.rows import OldRows
 from framehouse.keep.superseded import Superseded
 from framehouse.keep.sweep import Found, Keeper, Tally, sweep
@@ -46,6 +46,8 @@ def keepers(settings: Settings, state: State, *, superseded: bool = False) -> li
         Aged("leftovers", home, _LEFTOVERS, keep.leftovers_s, "left by an interrupted write"),
         OldSnapshots(settings.store_dir),
     ]
+    if keep.videos_days:
+        found.insert(0, OldVideos(_places(settings), state, keep.videos_days * _DAY_S))
     if superseded:
         digests = frozenset(spec.digest for spec in load_specs(settings.model_repositories).values())
         found.append(Superseded(Lake(lake), state, digests))
@@ -88,9 +90,12 @@ def compact(settings: Settings, state: State) -> Compacted:
 
 def forget(settings: Settings, state: State, video_id: str) -> Forgotten:
     """Remove one video from everything. Raises as `forget_video`."""
-    places = Places(Lake(settings.lake_dir), settings.fetch_dir, settings.upload_dir, settings.result_dir)
     with _one_at_a_time(settings):
-        return forget_video(places, state, video_id)
+        return forget_video(_places(settings), state, video_id)
+
+
+def _places(settings: Settings) -> Places:
+    return Places(Lake(settings.lake_dir), settings.fetch_dir, settings.upload_dir, settings.result_dir)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from framehouse.errors import JobError, ResultsError, SourceNotFound
-from framehouse.keep.sweep import sized
+from framehouse.keep.sweep import Found, days, sized, stat_of
 from framehouse.results.lake import Lake
 from framehouse.state import State
 from framehouse.state.keeping import Keeping
@@ -73,6 +73,37 @@ def forget_video(places: Places, state: State, video_id: str) -> Forgotten:
     finally:
         state.release(lease)
     return Forgotten(video_id, len(jobs), n_files, n_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class OldVideos:
+    """Videos whose last job ended long ago: everything that was learned of them goes."""
+
+    places: Places
+    state: State
+    older_than_s: float
+    kind: str = "videos"
+
+    def find(self) -> Iterator[Found]:
+        """Videos that no unfinished job is on, by id; a video without a job is as old as its record."""
+        keeping, now = Keeping(self.state.engine), time.time()
+        ended, lake = keeping.last_used(), self.places.lake
+        for video_id in lake.video_ids():
+            facts = stat_of(lake.video_path(video_id))
+            age_s = now - ended.get(video_id, facts[0] if facts else now)
+            if age_s > self.older_than_s and not keeping.is_video_needed(video_id):
+                n_files, n_bytes = sized(lake.root.glob(f"*/{video_id}*"))
+                yield Found(self.kind, video_id, n_files, n_bytes, f"its last job ended {days(age_s)} ago")
+
+    def remove(self, found: Found) -> bool:
+        """Forget it, unless a job works on it by now."""
+        try:
+            forget_video(self.places, self.state, found.name)
+        except JobError:
+            return False
+        except SourceNotFound:
+            return True
+        return True
 
 
 def _jobs_in_lake(lake: Lake, video_id: str) -> list[str]:

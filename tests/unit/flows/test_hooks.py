@@ -11,7 +11,7 @@ import pytest
 
 from flows._hooks import record_failure
 from framehouse.config import Settings
-from framehouse.errors import LeaseLost, UnreadableVideo
+from framehouse.errors import LeaseLost, SourceUnavailable, StoreError, UnreadableVideo
 from framehouse.jobs.submit import connect
 from framehouse.results.lake import Lake
 from framehouse.state import JobRequest
@@ -51,3 +51,18 @@ def test_what_becomes_of_a_failure(
 ) -> None:
     assert run_hook(settings, error) == expected
     assert home.exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "floor_bytes", "status"),
+    [
+        (StoreError("full", code="store.disk_full"), 1024**5, "queued"),
+        (SourceUnavailable("full", code="source.disk_full"), 1024**5, "queued"),
+        (StoreError("full", code="store.disk_full"), 0, "failed"),
+        (UnreadableVideo("no container"), 1024**5, "failed"),
+    ],
+    ids=["write", "download", "no floor", "another cause"],
+)
+def test_a_job_that_only_wants_room_waits(settings: Settings, error: Exception, floor_bytes: int, status: str) -> None:
+    settings.keep.floor_bytes = floor_bytes
+    assert run_hook(settings, error)[0] == status
