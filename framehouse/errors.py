@@ -25,7 +25,8 @@
     │ ├ MigrationError       store.migration
     │ ├ QueryRejected        store.query_rejected
     │ ├ QueryTimeout         store.query_timeout
-    │ └ StoreLocked*         store.locked
+    │ ├ StoreLocked*         store.locked
+    │ └ LakeUnavailable*     store.lake_unavailable
     ├ JobError               job.error
     │ ├ JobNotFound          job.not_found
     │ ├ LeaseLost            job.lease_lost
@@ -38,7 +39,8 @@
       ├ Unauthorised         api.unauthorised
       ├ NotAllowed           api.not_allowed
       ├ NotFound             api.not_found
-      └ TooMany              api.limit                                   * retryable
+      ├ TooMany              api.limit
+      └ NoRoom               api.no_room                                 * retryable
 
 `retryable` and `code` are class attributes: the first decides whether a task tries again, the second lands in the run
 record, in SQL, in the HTTP body and in the CLI line. A raiser may narrow the code (`code="config.infer_fps"`) and the
@@ -244,6 +246,14 @@ class StoreLocked(StoreError):
     default_hint = "only one loader may write; see: framehouse status"
 
 
+class LakeUnavailable(StoreError):
+    """The bucket of the lake is throttled, broken off, or does not answer."""
+
+    default_code = "store.lake_unavailable"
+    retryable = True
+    default_hint = "the bucket may be down; retry later"
+
+
 class JobError(FramehouseError):
     """The engine."""
 
@@ -330,6 +340,13 @@ class TooMany(ApiError):
     """A limit of the key is reached."""
 
     default_code = "api.limit"
+
+
+class NoRoom(ApiError):
+    """The disk is below its floor: nothing large is taken."""
+
+    default_code = "api.no_room"
+    default_hint = "free some space on the server (framehouse prune), or try again later"
 
 
 def all_errors(root: type[FramehouseError] = FramehouseError) -> list[type[FramehouseError]]:

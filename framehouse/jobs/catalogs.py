@@ -17,7 +17,7 @@ from framehouse.config import Settings
 from framehouse.errors import ConfigError, FramehouseError, JobError, SourceNotFound
 from framehouse.jobs.attempt import renewed
 from framehouse.jobs.submit import check_request
-from framehouse.results.lake import Lake
+from framehouse.results.opening import open_lake
 from framehouse.state import JobRequest, State
 from framehouse.state.catalog_entries import Entries, Entry
 from framehouse.state.catalogs import Catalog, Catalogs, CatalogWish
@@ -82,7 +82,7 @@ def scan_catalog(state: State, name: str, settings: Settings, *, owner: str) -> 
             check_request(catalog.request_for(catalog.wish.uri), settings)
             source = open_source(catalog.wish.uri, _limits(catalog.wish, settings))
             choice = Choice(catalog.wish, began_at, settings.catalog.settle_s)
-            report = scan(Entries(state.engine, catalog), source, Lake(settings.lake_dir), choice)
+            report = scan(Entries(state.engine, catalog), source, open_lake(*settings.lake_place), choice)
         except FramehouseError as error:
             catalogs.note_failed(catalog.catalog_id, error.code, error.message, error.hint)
             raise

@@ -129,4 +129,4 @@ deliveries = sa.Table(
 
 SCHEMA_VERSION = 3
 """1: jobs, leases, load log. 2: who asked for a job and how; keys, uploads, webhooks and their deliveries.
-3: catalogues and their entries (`catalog_tables`)."""
+3: shares; catalogues and their entries (`catalog_tables`)."""

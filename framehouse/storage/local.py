@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import stat as stat_bits
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote_to_bytes
 
 import structlog
 
 from framehouse import ids
 from framehouse.errors import SourceError, SourceForbidden, SourceNotFound, SourceUnavailable
 from framehouse.storage.base import VIDEO_SUFFIXES, LocalVideo, Progress, VideoRef, iso_utc
+from framehouse.storage.uris import quoted, unquoted
 from framehouse.storage.walk import walk_videos
 
 log = structlog.get_logger(__name__)
-
-_PLAIN = re.compile(r"[^%?#\x00-\x1f\x7f\udc80-\udcff]*").fullmatch
 
 
 def path_uri(path: Path) -> str:
@@ -33,17 +30,6 @@ def path_uri(path: Path) -> str:
     'file:///videos/Straße 1%23a.mp4'
     """
     return "file://" + quoted(str(path.absolute()))
-
-
-def quoted(text: str) -> str:
-    """A path or a name as it stands in a `file://` URI."""
-    return text if _PLAIN(text) else "".join(_quoted(char) for char in text)
-
-
-def _quoted(char: str) -> str:
-    if char in "%?#" or ord(char) < 32 or ord(char) == 127 or "\udc80" <= char <= "\udcff":
-        return "".join(f"%{byte:02X}" for byte in os.fsencode(char))
-    return char
 
 
 def uri_path(uri: str) -> Path:
@@ -60,7 +46,7 @@ def uri_path(uri: str) -> Path:
     host, slash, rest = uri[len("file://") :].partition("/")
     if host not in ("", "localhost"):
         raise SourceNotFound(f"{uri}: a file:// URI of another host ({host})", hint="use file:///absolute/path")
-    return Path(os.fsdecode(unquote_to_bytes(slash + rest)))
+    return Path(unquoted(slash + rest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +83,7 @@ class LocalSource:
         Raises:
             SourceForbidden, SourceNotFound: the folder itself, at its beginning or at its end.
         """
-        with _translated(self.path), os.scandir(self.path):
+        with os_errors(self.path), os.scandir(self.path):
             pass
         yield from walk_videos(self.path, quoted, self.uri.removesuffix("/") + "/", unreadable)
         _stat(self.path)  # a folder that was removed meanwhile looks empty
@@ -114,7 +100,7 @@ class LocalSource:
             SourceUnavailable: code `source.changed`, when the file changed while it was read.
         """
         before = _file_stat(self.path)
-        with _translated(self.path):
+        with os_errors(self.path):
             sha256 = ids.content_sha256(self.path, _reporter(progress, before.st_size))
         if _identity(_file_stat(self.path)) != _identity(before):
             raise SourceUnavailable(
@@ -147,12 +133,12 @@ def _file_stat(path: Path) -> os.stat_result:
 
 
 def _stat(path: Path) -> os.stat_result:
-    with _translated(path):
+    with os_errors(path):
         return path.stat()
 
 
 @contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def os_errors(path: Path) -> Iterator[None]:
     """OSError in this block comes out as one of ours."""
     try:
         yield

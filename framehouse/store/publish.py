@@ -130,6 +130,11 @@ class Publisher:
         """Entries up to here may be pruned from the load log: the files hand each other what they lack."""
         return self.published_seq
 
+    def need_bytes(self) -> int:
+        """Bytes that the next publish takes besides what is new: a copy of the current file where none rests."""
+        rests = len(snapshots(self._store_dir)) > 1
+        return 0 if self._current is None or rests else self._current.stat().st_size
+
     def apply_and_publish(self, entries: Sequence[LoadEntry]) -> int:
         """Load and publish; return the largest number in the published snapshot. See `publish`."""
         self.publish(entries)

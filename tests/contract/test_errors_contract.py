@@ -40,6 +40,7 @@ PINNED = {
     "QueryRejected": "store.query_rejected",
     "QueryTimeout": "store.query_timeout",
     "StoreLocked": "store.locked",
+    "LakeUnavailable": "store.lake_unavailable",
     "JobError": "job.error",
     "JobNotFound": "job.not_found",
     "LeaseLost": "job.lease_lost",
@@ -53,6 +54,7 @@ PINNED = {
     "NotAllowed": "api.not_allowed",
     "NotFound": "api.not_found",
     "TooMany": "api.limit",
+    "NoRoom": "api.no_room",
 }
 RETRYABLE = {
     "SourceUnavailable",
@@ -60,6 +62,7 @@ RETRYABLE = {
     "InferenceTimeout",
     "TritonUnavailable",
     "StoreLocked",
+    "LakeUnavailable",
     "EngineUnavailable",
 }
 # Exit codes are matched by users' scripts as well.

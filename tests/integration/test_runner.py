@@ -26,8 +26,9 @@ from framehouse.jobs import runner as runner_module
 from framehouse.jobs.runner import Runner, _Child
 from framehouse.jobs.schedules import SCAN_CATALOG
 from framehouse.results.lake import Lake
-from framehouse.state import Job, JobRequest, open_state
+from framehouse.state import Job, JobRequest, Origin, open_state
 from framehouse.state import State as Jobs
+from framehouse.state.uploads import Uploads
 
 pytestmark = pytest.mark.real("prefect")
 REQUEST = JobRequest("/videos/clip ü.mp4", ("detector",), "5", 0.4)
@@ -44,6 +45,8 @@ class FakeClient:
     scheduled: list[FlowRun] = field(default_factory=list)
     schedules: dict[UUID, DeploymentSchedule] = field(default_factory=dict)
     scans: list[dict[str, Any]] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
+    automations: list[Any] = field(default_factory=list)
 
     def _called(self, name: str) -> None:
         if (error := self.fail.pop(name, None)) is not None:
@@ -81,24 +84,32 @@ class FakeClient:
         self.made.append(values)
         return SimpleNamespace(id=flow_run_id)
 
-    def read_flow_run(self, flow_run_id: UUID) -> Any:
-        self._called("read_flow_run")
-        if flow_run_id not in self.runs:
-            raise ObjectNotFound(Exception("no such run"))
-        return SimpleNamespace(id=flow_run_id, state=self.runs[flow_run_id])
-
     def read_flow_runs(self, *, flow_run_filter: Any, deployment_filter: Any = None) -> list[Any]:
         self._called("read_flow_runs")
         if deployment_filter is not None:
             return []
-        wanted, types = flow_run_filter.id.any_, {str(t.value) for t in flow_run_filter.state.type.any_}
-        found = [(run, self.runs[run]) for run in wanted if run in self.runs]
-        return [SimpleNamespace(id=run, state=state) for run, state in found if state.type.value in types]
+        found = [(run, self.runs[run]) for run in flow_run_filter.id.any_ if run in self.runs]
+        types = {str(t.value) for t in flow_run_filter.state.type.any_} if flow_run_filter.state else None
+        return [SimpleNamespace(id=run, state=state) for run, state in found if not types or state.type.value in types]
 
     def get_scheduled_flow_runs_for_work_pool(self, work_pool: str, *, scheduled_before: datetime) -> list[Any]:
         self._called("get_scheduled_flow_runs_for_work_pool")
         assert scheduled_before <= datetime.now(UTC), "runs of the future would be begun at once"
         return [SimpleNamespace(flow_run=run) for run in self.scheduled]
+
+    def create_artifact(self, artifact: Any) -> None:
+        self._called("create_artifact")
+        self.shown.append(str(artifact.data))
+
+    def read_automations_by_name(self, name: str) -> list[Any]:
+        return [SimpleNamespace(id=UUID(int=3), name=automation.name) for automation in self.automations]
+
+    def create_automation(self, automation: Any) -> None:
+        self.automations.append(automation)
+
+    def update_automation(self, automation_id: UUID, automation: Any) -> None:
+        assert automation_id == UUID(int=3)
+        self.automations = [automation]
 
     def set_flow_run_state(self, flow_run_id: UUID, state: State[Any], force: bool = False) -> Any:
         self._called("set_flow_run_state")
@@ -280,6 +291,7 @@ def test_attempts_that_get_nowhere_are_given_up(new_bench: Callable[..., Bench],
     assert f"framehouse jobs retry {job_id}" in str(job.error_hint)
     assert record is not None
     assert (record.error_code, record.error_hop) == ("job.gave_up", "infer")
+    assert f"framehouse jobs retry {job_id}" in bench.client.shown[0]
     assert [use.model_id for use in record.models] == ["detector/1"]
 
 
@@ -520,3 +532,29 @@ def test_errors_of_the_server_do_not_end_the_loop(
     assert bench.job(job_id).flow_run_id is not None
     assert troubles == []
     assert len(registered) >= 3
+    assert [automation.trigger.within for automation in bench.client.automations] == [timedelta(seconds=600)]
+
+
+# ---------------------------------------------------------------- uploads that never come
+
+
+def test_a_job_whose_upload_never_came_fails_and_may_be_tried_again(bench: Bench) -> None:
+    """Until then it waits and no run is made; one whose upload is here is left alone."""
+    uploads = Uploads(bench.jobs.engine)
+    missing, here = (uploads.create("", name, ttl_s=60) for name in ("a.mp4", "b.mp4"))
+    uploads.complete(here.upload_id, 5)
+    lost, found = (bench.jobs.submit(REQUEST, origin=Origin("", None, one.upload_id)) for one in (missing, here))
+    bench.look()
+    assert (bench.job(lost).flow_run_id, bench.job(lost).status) == (None, "queued")
+    assert bench.job(found).flow_run_id is not None
+    bench.runner._settings.api.upload_wait_s = 0.01
+    time.sleep(0.05)
+    bench.look()
+    job = bench.job(lost)
+    assert (job.status, job.error_code) == ("failed", "source.upload_missing")
+    assert job.error_message == "no upload arrived within 0.01 s"
+    assert bench.job(found).status == "queued"
+    uploads.complete(missing.upload_id, 5)  # it came at last
+    bench.jobs.reopen(lost)
+    bench.look()
+    assert bench.job(lost).flow_run_id is not None
