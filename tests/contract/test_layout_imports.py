@@ -24,7 +24,9 @@ PACKAGES = (
     "state",
     "video",
 )
-MODULES = ("cluster", "alone", "results", "storage", "config", "packages", "ids", "errors", "telemetry", "readiness", "samples")
+MODULES = (
+    "cluster", "alone", "results", "storage", "config", "packages", "ids", "errors", "telemetry", "readiness", "samples",
+)  # fmt: skip
 EMPTY = {
     **{f"framehouse/{name}/__init__.py": "" for name in PACKAGES},
     **{f"framehouse/{name}.py": "" for name in MODULES},
