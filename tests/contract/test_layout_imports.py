@@ -25,7 +25,8 @@ PACKAGES = (
     "video",
 )
 MODULES = (
-    "cluster", "alone", "results", "storage", "config", "packages", "ids", "errors", "telemetry", "readiness", "samples",
+    "cluster", "alone", "results", "storage", "config", "packages", "ids", "errors", "telemetry", "readiness",
+    "samples",
 )  # fmt: skip
 EMPTY = {
     **{f"framehouse/{name}/__init__.py": "" for name in PACKAGES},
