@@ -47,7 +47,7 @@ def keepers(settings: Settings, state: State, *, superseded: bool = False) -> li
         OldSnapshots(settings.store_dir),
         Aged("lake-copies", home / "cache" / "lake", ("**/*.parquet",), fetched_s, "copies of a bucket's parts"),
     ]
-    if keep.videos_days:
+    if keep.videos_days and not settings.lake.url:
         found.insert(0, OldVideos(_places(settings), state, keep.videos_days * _DAY_S))
     if superseded:
         if settings.lake.url:
@@ -101,7 +101,7 @@ def forget(settings: Settings, state: State, video_id: str) -> Forgotten:
 
 
 def _places(settings: Settings) -> Places:
-    return Places(Lake(settings.lake_dir), settings.fetch_dir, settings.upload_dir, settings.result_dir)
+    return Places(open_lake(*settings.lake_place), settings.fetch_dir, settings.upload_dir, settings.result_dir)
 
 
 @dataclass(frozen=True, slots=True)
