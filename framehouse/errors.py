@@ -25,18 +25,22 @@
     │ ├ MigrationError       store.migration
     │ ├ QueryRejected        store.query_rejected
     │ ├ QueryTimeout         store.query_timeout
-    │ └ StoreLocked*         store.locked
+    │ ├ StoreLocked*         store.locked
+    │ └ LakeUnavailable*     store.lake_unavailable
     ├ JobError               job.error
     │ ├ JobNotFound          job.not_found
     │ ├ LeaseLost            job.lease_lost
     │ ├ DeploymentMissing    job.deployment_missing
+    │ ├ CatalogNotFound      job.catalog_not_found
+    │ ├ CatalogExists        job.catalog_exists
     │ └ EngineUnavailable*   job.engine_unavailable
     └ ApiError               api.error
       ├ BadRequest           api.bad_request
       ├ Unauthorised         api.unauthorised
       ├ NotAllowed           api.not_allowed
       ├ NotFound             api.not_found
-      └ TooMany              api.limit                                   * retryable
+      ├ TooMany              api.limit
+      └ NoRoom               api.no_room                                 * retryable
 
 `retryable` and `code` are class attributes: the first decides whether a task tries again, the second lands in the run
 record, in SQL, in the HTTP body and in the CLI line. A raiser may narrow the code (`code="config.infer_fps"`) and the
@@ -242,6 +246,14 @@ class StoreLocked(StoreError):
     default_hint = "only one loader may write; see: framehouse status"
 
 
+class LakeUnavailable(StoreError):
+    """The bucket of the lake is throttled, broken off, or does not answer."""
+
+    default_code = "store.lake_unavailable"
+    retryable = True
+    default_hint = "the bucket may be down; retry later"
+
+
 class JobError(FramehouseError):
     """The engine."""
 
@@ -267,6 +279,20 @@ class DeploymentMissing(JobError):
 
     default_code = "job.deployment_missing"
     default_hint = "run: framehouse up"
+
+
+class CatalogNotFound(JobError):
+    """No such catalogue."""
+
+    default_code = "job.catalog_not_found"
+    default_hint = "list them: framehouse catalog list"
+
+
+class CatalogExists(JobError):
+    """The name of a catalogue is taken."""
+
+    default_code = "job.catalog_exists"
+    default_hint = "give another --name, or remove the old one first: framehouse catalog remove NAME"
 
 
 class EngineUnavailable(JobError):
@@ -314,6 +340,13 @@ class TooMany(ApiError):
     """A limit of the key is reached."""
 
     default_code = "api.limit"
+
+
+class NoRoom(ApiError):
+    """The disk is below its floor: nothing large is taken."""
+
+    default_code = "api.no_room"
+    default_hint = "free some space on the server (framehouse prune), or try again later"
 
 
 def all_errors(root: type[FramehouseError] = FramehouseError) -> list[type[FramehouseError]]:

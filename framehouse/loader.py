@@ -10,7 +10,6 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from pathlib import Path
 
 import structlog
 
@@ -18,7 +17,8 @@ from framehouse.config import Settings, load_settings
 from framehouse.errors import StoreError, StoreLocked
 from framehouse.readiness import say_ready
 from framehouse.results.files import sweep_temporary
-from framehouse.results.lake import Lake
+from framehouse.results.opening import open_lake
+from framehouse.room import Room
 from framehouse.state import State, open_state
 from framehouse.store.load import SetAside
 from framehouse.store.publish import LoadEntry, Publisher
@@ -39,7 +39,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
     settings = load_settings()
-    lake = Lake(settings.lake_dir)
+    lake = open_lake(*settings.lake_place)
     if n_swept := sweep_temporary(lake.root):
         log.info("leftovers of interrupted writes removed", n_files=n_swept)
     while not stop.is_set():
@@ -57,19 +57,24 @@ def drain(publisher: Publisher, state: State, settings: Settings, stop: threadin
     """Load and publish whatever is asked for, until told to stop."""
     state.skip_loads(publisher.published_seq)
     state.settle_published(publisher.published_seq)
+    told = ""
     while not stop.is_set():
         try:
-            pause_s = settings.store.publish_interval_s if _drain_once(publisher, state) else _POLL_S
+            pause_s = settings.store.publish_interval_s if _drain_once(publisher, state, settings.room) else _POLL_S
+            told = ""
         except StoreError as error:  # a full disk, say: nothing is lost, the log keeps what is owed
-            log.error("load failed, will try again", code=error.code, error=error.line())
-            pause_s = _RETRY_S
+            if error.code != told:
+                log.error("load failed, will try again", code=error.code, error=error.line())
+            told, pause_s = error.code, _RETRY_S
         stop.wait(pause_s)
 
 
-def _drain_once(publisher: Publisher, state: State) -> bool:
+def _drain_once(publisher: Publisher, state: State, room: Room) -> bool:
     rows = state.loads_after(publisher.published_seq)
     if not rows:
         return False
+    if short := room.shortage(publisher.need_bytes()):
+        raise StoreError(f"paused: {short}", code="store.no_room", hint="goes on by itself when there is room")
     started = time.monotonic()
     entries = [LoadEntry(row.seq, row.kind, row.video_id, row.model_digest, row.job_id) for row in rows]
     published = publisher.publish(entries)
@@ -80,17 +85,16 @@ def _drain_once(publisher: Publisher, state: State) -> bool:
         elapsed_s=round(time.monotonic() - started, 3),
     )  # fmt: skip
     for item in published.set_aside if published else ():
-        if Path(f"{item.path}.bad").exists():  # other files that were not loaded stay where they are
+        if item.video_id:  # other files that were not loaded stay where they are
             _tell_set_aside(state, item)
     return True
 
 
 def _tell_set_aside(state: State, item: SetAside) -> None:
     """A part is out of the lake: say whose frames are owed again, and how they come back."""
-    video_id = Path(item.path).parent.parent.name
-    jobs = [job.job_id for job in state.list_jobs(video_ids=[video_id])]
+    jobs = [job.job_id for job in state.list_jobs(video_ids=[item.video_id])]
     log.error(
-        "part set aside, its frames are owed again", video_id=video_id, path=item.path, code=item.code,
+        "part set aside, its frames are owed again", video_id=item.video_id, path=item.path, code=item.code,
         cause=item.message, hint=f"framehouse jobs retry {' '.join(jobs)}" if jobs else "run the video again",
     )  # fmt: skip
 

@@ -49,11 +49,11 @@ class Progress:
         ]
         if self._artifact is not None:
             self._publish(100.0)
-        with _no_page_no_matter():
+        with no_page_no_matter():
             create_table_artifact(key="models", table=table, description=f"job {self._attempt.job_id}")
 
     def _publish(self, percent: float) -> None:
-        with _no_page_no_matter():
+        with no_page_no_matter():
             if self._artifact is None:
                 created = create_progress_artifact(percent, key="frames", description=f"job {self._attempt.job_id}")
                 self._artifact = created if isinstance(created, UUID) else None
@@ -62,7 +62,7 @@ class Progress:
 
 
 @contextmanager
-def _no_page_no_matter() -> Iterator[None]:
+def no_page_no_matter() -> Iterator[None]:
     """Progress is for looking at: a Prefect server that is away for a moment ends no video."""
     try:
         yield

@@ -5,6 +5,8 @@ from __future__ import annotations
 from prefect import task
 
 from framehouse.jobs.attempt import Attempt
+from framehouse.jobs.uploads import lost_upload_named
+from framehouse.room import wait_while_fetching
 from framehouse.storage.base import LocalVideo, SourceLimits
 from framehouse.storage.registry import open_source
 from tasks._policy import RETRY
@@ -20,6 +22,9 @@ def fetch_video(attempt: Attempt) -> LocalVideo:
         max_bytes=settings.source.max_bytes,
         stall_timeout_s=settings.source.stall_timeout_s,
         max_redirects=settings.source.max_redirects,
+        total_timeout_s=None if request.allow_private else settings.source.total_timeout_s,
         private_networks=tuple(settings.source.private_networks),
     )
-    return open_source(request.uri, limits).fetch(settings.fetch_dir)
+    waiting = wait_while_fetching(settings.room, settings.keep.floor_wait_s)
+    with lost_upload_named(attempt.job):
+        return open_source(request.uri, limits).fetch(settings.fetch_dir, waiting)

@@ -26,7 +26,7 @@ def run(
     Example: framehouse run videos/ --model detector --fps 2
     """
     from framehouse.cli.output import begin
-    from framehouse.jobs.submit import connect, submit_job, wait_for_jobs
+    from framehouse.jobs.submit import connect, submit_jobs, wait_for_jobs
     from framehouse.state import JobRequest
 
     settings = begin()
@@ -36,7 +36,7 @@ def run(
     requests = [JobRequest(uri, tuple(models), fps, threshold, allow_private=private) for uri in uris]
     _require_engine(settings)
     state = connect(settings)
-    job_ids = [submit_job(state, request, settings) for request in requests]
+    job_ids = submit_jobs(state, requests, settings)
     if not wait:
         _report(state.list_jobs(job_ids=job_ids), as_json)
         return

@@ -61,22 +61,19 @@ def search(
 
 
 def _by_clip(settings: Settings, place: Place, query: str, image: Path | None, model: str, top: int) -> Answer:
-    import numpy as np
-
-    from framehouse.analytics.search import search_vectors
     from framehouse.cli.output import say
-    from framehouse.inference.repository import load_specs, resolve
-    from framehouse.jobs.prompts import Asked, embed, not_trained_on, server
+    from framehouse.jobs.clip_search import search_by_clip
+    from framehouse.jobs.prompts import Asked
 
-    spec = resolve(load_specs(settings.model_repositories), model)
-    if image is None:
-        asked, told = Asked("labels", (query,), (query,)), query
-    else:
-        asked, told = Asked("list", (image.name,), pictures=(read_picture(image),)), image.name
-    found, unknown = embed(server(settings), spec, asked, settings)
-    if unknown:
-        say(not_trained_on(spec, unknown))
-    return search_vectors(told, np.array(found.vectors[0], np.float32), spec.digest, place, top)
+    asked = (
+        Asked("labels", (query,), (query,))
+        if image is None
+        else Asked("list", (image.name,), pictures=(read_picture(image),))
+    )
+    answer, told = search_by_clip(asked, model, place, top, settings)
+    if told:
+        say(told)
+    return answer
 
 
 def read_picture(path: Path) -> bytes:

@@ -30,16 +30,18 @@ def up() -> None:
     from framehouse.cli.output import begin
     from framehouse.config import require_checkout
     from framehouse.inference.server_env import ensure_server_env
+    from framehouse.stack.components import wanted_parts
 
     settings, started = begin(), None
     root = require_checkout("`framehouse up`")
     if (facts := running_stack(settings)) is not None:
         typer.echo(f"the stack is {facts['state']} already (supervisor {facts['pid']})", err=True)
     else:
-        if not settings.triton.url:
+        if not settings.triton.url and "triton" in wanted_parts(settings):
             ensure_server_env(root)
         started = _launch(settings)
     _show(_wait_until_ready(settings, started))
+    _show_pause(settings)
 
 
 def down() -> None:
@@ -73,10 +75,11 @@ def status(as_json: bool = typer.Option(False, "--json", help="machine-readable"
     settings = begin()
     facts = running_stack(settings) or {"state": "stopped", "components": {}, "endpoints": {}}
     if as_json:
-        typer.echo(json.dumps({**facts, "home": str(settings.home)}, indent=1))
+        typer.echo(json.dumps({**facts, "home": str(settings.home), "paused": settings.room.shortage()}, indent=1))
     else:
         typer.echo(f"stack {facts['state']}, home {settings.home}")
         _show(facts)
+        _show_pause(settings)
     if facts["state"] != "ready":
         raise typer.Exit(1)
 
@@ -162,6 +165,11 @@ def _show(facts: dict[str, Any]) -> None:
             f"  {name:<15} {component['state']:<10} pid {component['pid'] or '-':<8} "
             f"restarts {component['restarts']:<3} {component['address']}"
         )
+
+
+def _show_pause(settings: Settings) -> None:
+    if short := settings.room.shortage():
+        typer.echo(f"  paused: {short}; work goes on by itself when there is room (framehouse prune --dry-run)")
 
 
 def _is_alive(pid: int) -> bool:

@@ -31,12 +31,12 @@ from framehouse.errors import ConfigError, TensorMismatch
 from framehouse.ids import model_digest
 from framehouse.inference.adapters.base import Tensor, required_output
 from framehouse.inference.adapters.registry import ADAPTERS
+from framehouse.inference.balance import Client
 from framehouse.inference.model_config import find_folders, parameters, read_config, version_folder
 from framehouse.inference.repository import file_sha256
 from framehouse.inference.specs import ModelSpec
 from framehouse.inference.tokens import VERSION as TOKENS_VERSION
 from framehouse.inference.tokens import clean, lengths, tokenize
-from framehouse.inference.triton import TritonClient
 
 FAMILY = "clip"
 WORDS_NAME = "words.txt"
@@ -121,7 +121,7 @@ def prompts(model: TextModel, labels: Sequence[str]) -> list[str]:
     return [model.template.replace("{}", label) for label in labels]
 
 
-def embed_texts(client: TritonClient, model: TextModel, texts: Sequence[str]) -> Vectors:
+def embed_texts(client: Client, model: TextModel, texts: Sequence[str]) -> Vectors:
     """Vectors of some texts, float32 [N, D]; no text gives [0, 0]. A model that is not loaded is loaded.
 
     Raises:
@@ -145,7 +145,7 @@ def embed_texts(client: TritonClient, model: TextModel, texts: Sequence[str]) ->
     )
 
 
-def embed_images(client: TritonClient, spec: ModelSpec, pictures: NDArray[np.uint8]) -> Vectors:
+def embed_images(client: Client, spec: ModelSpec, pictures: NDArray[np.uint8]) -> Vectors:
     """Vectors of some pictures, float32 [N, D]; no picture gives [0, 0]. A model that is not loaded is loaded.
 
     Args:

@@ -13,6 +13,7 @@ import structlog
 from framehouse.config import Endpoints, Settings
 from framehouse.errors import JobError, LeaseLost
 from framehouse.results.lake import Lake
+from framehouse.results.opening import open_lake
 from framehouse.state import Job, Lease, State
 
 log = structlog.get_logger(__name__)
@@ -67,8 +68,8 @@ def hold_job(state: State, job_id: str, owner: str, settings: Settings, endpoint
         raise JobError(f"job {job_id} is {job.status} already", code="job.is_over", job_id=job_id)
     job = state.begin_attempt(lease, job_id)
     try:
-        with _renewed(state, lease, ttl_s):
-            yield Attempt(job, lease, state, Lake(settings.lake_dir), settings, endpoints)
+        with renewed(state, lease, ttl_s):
+            yield Attempt(job, lease, state, open_lake(*settings.lake_place), settings, endpoints)
     except BaseException:
         if state.job(job_id).outcome is not None:  # concluded already, as a failure: a retry need not wait
             state.release(lease)
@@ -82,16 +83,18 @@ def hold_video(attempt: Attempt, video_id: str, poll_s: float = 0.25) -> Iterato
     ttl_s = attempt.settings.state.lease_s
     name = f"video/{video_id}"
     while (lease := attempt.state.acquire(name, attempt.lease.owner, ttl_s)) is None:
+        attempt.state.require(attempt.lease)  # whoever has lost the job waits for nothing
         time.sleep(poll_s)
     try:
-        with _renewed(attempt.state, lease, ttl_s):
+        with renewed(attempt.state, lease, ttl_s):
             yield
     finally:
         attempt.state.release(lease)
 
 
 @contextmanager
-def _renewed(state: State, lease: Lease, ttl_s: float) -> Iterator[None]:
+def renewed(state: State, lease: Lease, ttl_s: float) -> Iterator[None]:
+    """Renew a lease in the background for the length of a block."""
     over = threading.Event()
 
     def renew() -> None:

@@ -10,14 +10,13 @@ from datetime import UTC, datetime
 import numpy as np
 import structlog
 
-from framehouse.errors import FramehouseError, InferenceError, ResultsError
+from framehouse.errors import FramehouseError, InferenceError, ResultsError, SourceError
 from framehouse.inference.run import ChunkReceipt, ModelTally
 from framehouse.inference.specs import ModelSpec
 from framehouse.jobs.attempt import Attempt
 from framehouse.jobs.plans import PlanRef
 from framehouse.results.indexes import read_index
 from framehouse.results.lake import Lake, ModelUse, RunRecord
-from framehouse.results.parts import settled
 from framehouse.state import Job, State
 from framehouse.state.records import JobStatus
 from framehouse.telemetry import redact_uri
@@ -130,7 +129,7 @@ def uses_so_far(lake: Lake, job_id: str, models: Sequence[ModelSpec]) -> tuple[M
 
 
 def _counted(lake: Lake, video_id: str, plan: FramePlan, use: ModelUse) -> ModelUse:
-    loaded, gaps = settled(lake.parts_dir(video_id, use.model_digest))
+    loaded, gaps = lake.settled(video_id, use.model_digest)
     n_loaded, n_gaps = (int(np.isin(plan.frame_offset, held).sum()) for held in (loaded, gaps))
     return replace(use, n_planned=len(plan.frame_offset), n_loaded=n_loaded, n_gaps=n_gaps)
 
@@ -161,7 +160,7 @@ def _first_gap_s(lake: Lake, job_id: str, model_digest: str) -> float | None:
         if stored is None:
             return None
         video_id, plan = stored
-        _, gaps = settled(lake.parts_dir(video_id, model_digest))
+        _, gaps = lake.settled(video_id, model_digest)
         intervals = gap_intervals(plan, gaps, read_index(lake, video_id))
     except ResultsError as error:
         log.warning("the first gap cannot be told", job_id=job_id, code=error.code, cause=error.message)
@@ -196,8 +195,7 @@ def _record(job: Job, outcome: str, error: FramehouseError | None, hop: str | No
 def _pairs_with_parts(lake: Lake, record: RunRecord) -> list[tuple[str, str]]:
     if record.video_id is None:
         return []
-    folder = lake.parts_dir(record.video_id, "x").parent
-    return [(record.video_id, path.name) for path in sorted(folder.glob("*")) if path.is_dir()]
+    return [(record.video_id, digest) for digest in lake.digests_of(record.video_id)]
 
 
 def _columns(error: FramehouseError | None) -> tuple[str, str, str] | None:
@@ -206,6 +204,15 @@ def _columns(error: FramehouseError | None) -> tuple[str, str, str] | None:
 
 def _iso(epoch_s: float | None) -> str | None:
     return None if epoch_s is None else datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds")
+
+
+def is_for_another_run(error: BaseException, job: Job, max_attempts: int) -> bool:
+    """Whether a failed run says nothing about its job: our own engine was away for longer than tasks try again.
+
+    Such a job stays owed, and the reconciler makes another run of it, until so many in a row have got nowhere.
+    """
+    is_engine = isinstance(error, FramehouseError) and error.retryable and not isinstance(error, SourceError)
+    return is_engine and job.stalled_attempts < max_attempts
 
 
 def facts_of(error: BaseException) -> FramehouseError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from framehouse.results.contract import time_offsets_s
 from framehouse.results.indexes import read_index
 from framehouse.results.kinds import KINDS
 from framehouse.results.lake import Lake
-from framehouse.results.parts import Part, part_paths, read_part
+from framehouse.results.parts import Part
 from framehouse.state import Job
 
 
@@ -60,10 +61,16 @@ def _results(lake: Lake, video_id: str, spec: ModelSpec, options: ModelOptions) 
 
 
 def _readable(lake: Lake, video_id: str, spec: ModelSpec) -> list[Part]:
-    parts = []
-    for path in part_paths(lake.parts_dir(video_id, spec.digest)):
+    while True:
         try:
-            parts.append(read_part(path))
-        except (MisalignedParts, FileNotFoundError):  # the loader sets it aside
+            paths = lake.part_paths(video_id, spec.digest)
+            return [part for path in paths if (part := _read(lake, video_id, spec, path))]
+        except FileNotFoundError:  # merged or set aside meanwhile: another part may hold its instants
             continue
-    return parts
+
+
+def _read(lake: Lake, video_id: str, spec: ModelSpec, path: Path) -> Part | None:
+    try:
+        return lake.read_part(video_id, spec.digest, path)
+    except MisalignedParts:  # the loader sets it aside
+        return None

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from framehouse.errors import ResultsError
 from framehouse.inference.run import ChunkTask
 from framehouse.inference.specs import ModelSpec, TritonTarget
+from framehouse.jobs.at_hand import VideoBytes
 from framehouse.jobs.attempt import Attempt
+from framehouse.jobs.chunks import HeldChunk
 from framehouse.results.indexes import read_index, write_index
 from framehouse.results.lake import VideoLocation, VideoRecord
 from framehouse.storage.base import LocalVideo
@@ -58,16 +60,27 @@ def chunk_tasks(attempt: Attempt, ref: PlanRef, models: tuple[ModelSpec, ...]) -
             planned=frames,
             first_pts=int(index.pts[0]),
             models=models,
-            lake_root=str(attempt.lake.root),
+            lake_root=attempt.lake.where,
             triton=target,
+            frame_deadline_s=attempt.settings.jobs.frame_deadline_s,
         )
         for chunk, frames in planned
         if len(frames)
     ]
 
 
+def held_chunks(attempt: Attempt, ref: PlanRef, models: tuple[ModelSpec, ...], video: VideoBytes) -> list[HeldChunk]:
+    """The same, each with the lease under which it is worked on, and how a worker comes by the video."""
+    url = attempt.settings.state_url
+    return [HeldChunk(task, attempt.lease, url, video) for task in chunk_tasks(attempt, ref, models)]
+
+
 def _video_record(local: LocalVideo, video_id: str, index: VideoIndex) -> VideoRecord:
     stream = index.stream
+    now = datetime.now(UTC)
+    place = VideoLocation(
+        local.uri, local.etag, local.size_bytes, local.modified_at, seen_at=now.isoformat(timespec="milliseconds")
+    )
     return VideoRecord(
         video_id=video_id,
         content_sha256=local.sha256,
@@ -82,9 +95,9 @@ def _video_record(local: LocalVideo, video_id: str, index: VideoIndex) -> VideoR
         n_frames=index.n_frames,
         duration_s=index.duration_s,
         recorded_at=index.recorded_at,
-        first_seen_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        first_seen_at=now.isoformat(timespec="seconds"),
         first_pts=int(index.pts[0]),
         time_base=str(stream.time_base),
         damage=index.damage,
-        locations=(VideoLocation(local.uri, local.etag, local.size_bytes, local.modified_at),),
+        locations=(place,),
     )

@@ -6,6 +6,7 @@ outage: to submit and to recover are the same act.
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -71,6 +72,19 @@ def submit_job(state: State, request: JobRequest, settings: Settings, *, client_
     """
     check_request(request, settings)
     return state.submit(request, client_token=client_token)
+
+
+def submit_jobs(
+    state: State, requests: Sequence[JobRequest], settings: Settings, *, client_token: str | None = None
+) -> list[str]:
+    """Check and store many jobs at once: all of them or none.
+
+    Raises:
+        ConfigError: see `check_request`.
+    """
+    for request in {(r.models, r.infer_fps, r.confidence): r for r in requests}.values():
+        check_request(request, settings)
+    return state.submit_many(requests, client_token=client_token or secrets.token_hex(8))
 
 
 def wait_for_jobs(

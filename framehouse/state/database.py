@@ -15,10 +15,11 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from framehouse.errors import JobNotFound, LeaseLost
-from framehouse.ids import new_job_id
+from framehouse.state.loads import append_load
 from framehouse.state.opening import open_engine, writing
 from framehouse.state.records import FINAL, NOBODY, Job, JobRequest, JobStatus, Lease, LoadRow, Origin
 from framehouse.state.schema import counters, jobs, leases, load_log, uploads
+from framehouse.state.submitting import insert_rows, new_row
 
 
 def open_state(url: str, *, pooled: bool = False) -> State:
@@ -60,23 +61,7 @@ class State:
 
         `flow_run_id` names the Prefect run that already works on it (a run started by hand in the Prefect UI).
         """
-        row = {
-            "job_id": job_id or new_job_id(),
-            "client_token": f"{origin.owner}/{client_token}" if client_token and origin.owner else client_token,
-            "owner": origin.owner,
-            "wire": None if origin.wire is None else list(origin.wire),
-            "upload_id": origin.upload_id,
-            "uri": request.uri,
-            "models": list(request.models),
-            "infer_fps": request.infer_fps,
-            "confidence": request.confidence,
-            "priority": request.priority,
-            "allow_private": request.allow_private,
-            "status": "queued",
-            "submitted_at": time.time(),
-            "flow_run_id": flow_run_id,
-            "flow_run_at": time.time() if flow_run_id else None,
-        }
+        row = new_row(request, origin, client_token=client_token, flow_run_id=flow_run_id, job_id=job_id)
         try:
             with self._write() as connection:
                 connection.execute(jobs.insert().values(row))
@@ -88,6 +73,16 @@ class State:
                 raise
             return str(known)
         return str(row["job_id"])
+
+    def submit_many(self, requests: Sequence[JobRequest], *, client_token: str, origin: Origin = NOBODY) -> list[str]:
+        """Store many new jobs in one transaction: on SQLite each transaction waits for the disk.
+
+        Args:
+            client_token: of all of them; the same one with the same requests gives the same jobs.
+        """
+        rows = [new_row(request, origin, client_token=f"{client_token}/{i}") for i, request in enumerate(requests)]
+        with self._write() as connection:
+            return insert_rows(connection, rows)
 
     def job(self, job_id: str) -> Job:
         """One job.
@@ -233,8 +228,8 @@ class State:
             if lease is not None:
                 self._require(connection, lease)
             for video_id, digest in loads:
-                self._append_load(connection, "parts", video_id=video_id, model_digest=digest)
-            seq = self._append_load(connection, "job", job_id=job_id)
+                append_load(connection, "parts", video_id=video_id, model_digest=digest)
+            seq = append_load(connection, "job", job_id=job_id)
             code, message, hint = error or (None, None, None)
             values: dict[str, Any] = {
                 "outcome": outcome,
@@ -318,6 +313,12 @@ class State:
             )
         return Lease(name, owner, fence) if taken.rowcount == 1 else None
 
+    def lease_owners(self, prefix: str) -> set[str]:
+        """Who holds live leases whose name begins so."""
+        live = (leases.c.name.startswith(prefix, autoescape=True), leases.c.expires_at > time.time())
+        with self._engine.connect() as connection:
+            return {str(owner) for owner in connection.execute(sa.select(leases.c.owner).where(*live)).scalars()}
+
     def _has_lease_row(self, name: str) -> bool:
         with self._engine.connect() as connection:
             return connection.execute(sa.select(leases.c.fence).where(leases.c.name == name)).first() is not None
@@ -370,9 +371,9 @@ class State:
         seq = 0
         with self._write() as connection:
             for video_id, digest in pairs:
-                seq = self._append_load(connection, "parts", video_id=video_id, model_digest=digest)
+                seq = append_load(connection, "parts", video_id=video_id, model_digest=digest)
             for job_id in job_ids:
-                seq = self._append_load(connection, "job", job_id=job_id)
+                seq = append_load(connection, "job", job_id=job_id)
         return seq
 
     def loads_after(self, seq: int) -> list[LoadRow]:
@@ -417,13 +418,6 @@ class State:
             if found:
                 connection.execute(jobs.update().where(ready).values(status=jobs.c.outcome, finished_at=time.time()))
         return found
-
-    def _append_load(self, connection: sa.Connection, kind: str, **key: str) -> int:
-        """The counter's row lock makes numbers appear in commit order, on PostgreSQL too."""
-        connection.execute(counters.update().where(counters.c.name == "load").values(value=counters.c.value + 1))
-        seq = int(connection.execute(sa.select(counters.c.value).where(counters.c.name == "load")).scalar_one())
-        connection.execute(load_log.insert().values(seq=seq, kind=kind, requested_at=time.time(), **key))
-        return seq
 
 
 def _same(lease: Lease) -> tuple[sa.ColumnElement[bool], ...]:

@@ -91,7 +91,7 @@ class LoadRow:
     """One wish to the loader: "load what the lake holds of this". Sequence numbers are in commit order."""
 
     seq: int
-    kind: Literal["parts", "job"]
+    kind: Literal["parts", "job", "video"]
     video_id: str | None
     model_digest: str | None
     job_id: str | None

@@ -127,5 +127,6 @@ deliveries = sa.Table(
     sa.UniqueConstraint("event_id", "webhook_id"),
 )
 
-SCHEMA_VERSION = 2
-"""1: jobs, leases, load log. 2: who asked for a job and how; keys, uploads, webhooks and their deliveries."""
+SCHEMA_VERSION = 3
+"""1: jobs, leases, load log. 2: who asked for a job and how; keys, uploads, webhooks and their deliveries.
+3: shares; catalogues and their entries (`catalog_tables`)."""

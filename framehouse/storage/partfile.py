@@ -4,12 +4,11 @@
 
     <key>.part     bytes so far, locked while a fetch works on it
     <key>.json     Identity of those bytes, or of the finished file
-    v_<hash>.mp4   a finished file, named by its content
+    v_<hash>.mp4   a finished file, named by its content; changed when it was last used
 """
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import json
@@ -25,11 +24,11 @@ import structlog
 
 from framehouse import ids
 from framehouse.errors import SourceError
+from framehouse.storage.files import disk_full, own_disk
 
 log = structlog.get_logger(__name__)
 
 _READ_BYTES = 4 * 1024 * 1024
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ class PartFile:
         self._hashed_bytes = 0
         self.size = os.fstat(file.fileno()).st_size
         """Bytes held."""
-        self.identity = _read_identity(self._sidecar)
+        self.identity = read_identity(self._sidecar)
         """Of the bytes held, or of the finished file; None when nothing is known."""
 
     @classmethod
@@ -84,7 +83,7 @@ class PartFile:
         Raises:
             SourceError: the folder cannot be written.
         """
-        with _disk(folder):
+        with own_disk(folder):
             folder.mkdir(parents=True, exist_ok=True)
             file = _locked(folder / f"{key}.part")
         with file:
@@ -111,7 +110,7 @@ class PartFile:
         """
         self.clear()
         if identity.size_bytes is not None and identity.size_bytes > shutil.disk_usage(self._path.parent).free:
-            raise _disk_full(self._path.parent, f"{identity.size_bytes} bytes do not fit")
+            raise disk_full(self._path.parent, f"{identity.size_bytes} bytes do not fit")
         self.identity = identity
         self._write_sidecar()
 
@@ -130,7 +129,7 @@ class PartFile:
             SourceError: `source.disk_full`; the bytes held are given back to the disk.
         """
         try:
-            with _disk(self._path.parent):
+            with own_disk(self._path.parent):
                 self._catch_up()
                 _write_all(self._file, piece)
         except SourceError:
@@ -141,18 +140,27 @@ class PartFile:
         self._hashed_bytes = self.size
 
     def finish(self, suffix: str) -> Path:
-        """Name the file by its content; returns the finished file, also when an earlier fetch made it."""
+        """Name the file by its content; returns the finished file, also when an earlier fetch made it.
+
+        Its time of change becomes that of its last use: housekeeping takes the least recently used first.
+        """
+        with naming(self._path.parent):
+            return self._finish(suffix)
+
+    def _finish(self, suffix: str) -> Path:
         here = self.finished
         if here is not None or self.identity is None:
             if here is None:
                 raise SourceError("a download ended without a byte or an identity", code="source.error")
+            os.utime(here)
             return here
-        with _disk(self._path.parent):
+        with own_disk(self._path.parent):
             self._catch_up()
             sha256 = self._digest.hexdigest()
             final = self._path.with_name(ids.video_id(sha256) + suffix)
             os.fsync(self._file.fileno())
             self._path.rename(final)
+            os.utime(final)
             self.identity = replace(self.identity, sha256=sha256, name=final.name, size_bytes=self.size)
             self._write_sidecar()
         return final
@@ -170,7 +178,7 @@ class PartFile:
 
     def _write_sidecar(self) -> None:
         assert self.identity is not None
-        with _disk(self._path.parent):
+        with own_disk(self._path.parent):
             temporary = self._sidecar.with_suffix(".json.tmp")
             temporary.write_text(json.dumps(asdict(self.identity)), encoding="utf-8")
             temporary.rename(self._sidecar)
@@ -199,7 +207,8 @@ def _locked(path: Path) -> BinaryIO:
         file.close()
 
 
-def _read_identity(sidecar: Path) -> Identity | None:
+def read_identity(sidecar: Path) -> Identity | None:
+    """What a sidecar says; None when it is not there or damaged."""
     try:
         return Identity(**json.loads(sidecar.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -207,19 +216,12 @@ def _read_identity(sidecar: Path) -> Identity | None:
 
 
 @contextmanager
-def _disk(folder: Path) -> Iterator[None]:
-    """OSError of our own folder comes out as one of ours."""
+def naming(folder: Path, *, alone: bool = False) -> Iterator[None]:
+    """Hold off the taking away of finished files while one gets its name; `alone` holds off the naming."""
+    with own_disk(folder):
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
+        fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise _disk_full(folder, error.strerror or "full") from error
-        raise SourceError(
-            f"{folder}: {error.strerror}", code="source.not_writable", hint="check FRAMEHOUSE_HOME"
-        ) from error
-
-
-def _disk_full(folder: Path, why: str) -> SourceError:
-    return SourceError(
-        f"{folder}: no space left for the download ({why})", code="source.disk_full", hint="free disk space, then retry"
-    )
+    finally:
+        os.close(lock)

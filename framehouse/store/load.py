@@ -22,13 +22,20 @@ import structlog
 from framehouse.errors import MisalignedParts, ResultsError
 from framehouse.results.kinds import KINDS
 from framehouse.results.lake import Lake, RunRecord, VideoRecord
-from framehouse.results.parts import Part, part_paths, read_part, set_aside
+from framehouse.results.parts import Part
 from framehouse.store.connection import run_script
 
 log = structlog.get_logger(__name__)
 
 _LOCATIONS = pa.schema(
-    {"uri": pa.string(), "etag": pa.string(), "size_bytes": pa.int64(), "modified_at": pa.timestamp("us")}
+    {
+        "uri": pa.string(),
+        "etag": pa.string(),
+        "size_bytes": pa.int64(),
+        "modified_at": pa.timestamp("us"),
+        "seen_at": pa.timestamp("us"),
+        "gone_at": pa.timestamp("us"),
+    }
 )
 _USES = pa.schema(
     {
@@ -47,11 +54,12 @@ _USES = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """A file of the lake that was not loaded, and why."""
+    """A file of the lake that was not loaded, and why. `video_id`: of a part that is out of the lake now."""
 
     path: str
     code: str
     message: str
+    video_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +140,10 @@ def load_video(connection: duckdb.DuckDBPyConnection, lake: Lake, video_id: str)
     except ResultsError as error:
         return (_report(error, lake.video_path(video_id)),)
     if record is not None:
-        places = [{**asdict(place), "modified_at": _instant(place.modified_at)} for place in record.locations]
+        times = ("modified_at", "seen_at", "gone_at")
+        places = [
+            {**asdict(place), **{name: _instant(getattr(place, name)) for name in times}} for place in record.locations
+        ]
         with _registered(connection, "incoming_locations", pa.Table.from_pylist(places, schema=_LOCATIONS)):
             run_script(connection, "loads/video.sql", _video_columns(record))
     return ()
@@ -140,16 +151,24 @@ def load_video(connection: duckdb.DuckDBPyConnection, lake: Lake, video_id: str)
 
 def pick(lake: Lake, video_id: str, model_digest: str) -> Picked:
     """Read all parts of a video by a model digest, set aside the bad ones, and pick one for each instant."""
+    while True:
+        try:
+            return _pick_listed(lake, video_id, model_digest)
+        except FileNotFoundError:
+            log.info("parts were merged or set aside meanwhile, reading again", video_id=video_id)
+
+
+def _pick_listed(lake: Lake, video_id: str, model_digest: str) -> Picked:
     n_frames = _n_frames(lake, video_id)
     parts: list[tuple[str, Part]] = []
     aside: list[SetAside] = []
-    for path in part_paths(lake.parts_dir(video_id, model_digest)):
+    for path in lake.part_paths(video_id, model_digest):
         try:
-            part = read_part(path)
+            part = lake.read_part(video_id, model_digest, path)
             _check_place(path, part, video_id, model_digest, n_frames)
         except MisalignedParts as error:
-            set_aside(path, error)
-            aside.append(SetAside(str(path), error.code, error.message))
+            place = lake.set_aside(video_id, model_digest, path, error)
+            aside.append(SetAside(place, error.code, error.message, video_id))
         except ResultsError as error:  # of a later release: it stays where it is
             aside.append(_report(error, path))
         else:  # the rows stay on disk: a long video has millions

@@ -26,7 +26,7 @@ from framehouse.errors import StoreError
 from framehouse.results.files import flush_folder, no_room_named
 from framehouse.results.lake import Lake
 from framehouse.store.connection import fetch, reading, transaction, writing
-from framehouse.store.load import Loaded, SetAside, load_job, load_parts
+from framehouse.store.load import Loaded, SetAside, load_job, load_parts, load_video
 from framehouse.store.migrate import is_current, migrate
 from framehouse.store.snapshots import (
     claim,
@@ -50,10 +50,10 @@ DEFAULT_CONFIDENCE = 0.4
 
 @dataclass(frozen=True, slots=True)
 class LoadEntry:
-    """One row of the load log: load the parts of a video by a model digest, or a job."""
+    """One row of the load log: load the parts of a video by a model digest, a job, or where a video lies."""
 
     seq: int
-    kind: Literal["parts", "job"]
+    kind: Literal["parts", "job", "video"]
     video_id: str | None = None
     model_digest: str | None = None
     job_id: str | None = None
@@ -129,6 +129,11 @@ class Publisher:
     def min_applied_seq(self) -> int:
         """Entries up to here may be pruned from the load log: the files hand each other what they lack."""
         return self.published_seq
+
+    def need_bytes(self) -> int:
+        """Bytes that the next publish takes besides what is new: a copy of the current file where none rests."""
+        rests = len(snapshots(self._store_dir)) > 1
+        return 0 if self._current is None or rests else self._current.stat().st_size
 
     def apply_and_publish(self, entries: Sequence[LoadEntry]) -> int:
         """Load and publish; return the largest number in the published snapshot. See `publish`."""
@@ -240,6 +245,8 @@ class Publisher:
         with transaction(connection):
             if entry.kind == "job":
                 receipt = load_job(connection, self._lake, entry.job_id or "")
+            elif entry.kind == "video":
+                receipt = Loaded(0, load_video(connection, self._lake, entry.video_id or ""))
             else:
                 receipt = load_parts(connection, self._lake, entry.video_id or "", entry.model_digest or "")
             note(connection, entry)

@@ -40,10 +40,13 @@ PINNED = {
     "QueryRejected": "store.query_rejected",
     "QueryTimeout": "store.query_timeout",
     "StoreLocked": "store.locked",
+    "LakeUnavailable": "store.lake_unavailable",
     "JobError": "job.error",
     "JobNotFound": "job.not_found",
     "LeaseLost": "job.lease_lost",
     "DeploymentMissing": "job.deployment_missing",
+    "CatalogNotFound": "job.catalog_not_found",
+    "CatalogExists": "job.catalog_exists",
     "EngineUnavailable": "job.engine_unavailable",
     "ApiError": "api.error",
     "BadRequest": "api.bad_request",
@@ -51,6 +54,7 @@ PINNED = {
     "NotAllowed": "api.not_allowed",
     "NotFound": "api.not_found",
     "TooMany": "api.limit",
+    "NoRoom": "api.no_room",
 }
 RETRYABLE = {
     "SourceUnavailable",
@@ -58,6 +62,7 @@ RETRYABLE = {
     "InferenceTimeout",
     "TritonUnavailable",
     "StoreLocked",
+    "LakeUnavailable",
     "EngineUnavailable",
 }
 # Exit codes are matched by users' scripts as well.

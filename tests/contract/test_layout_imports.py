@@ -23,8 +23,21 @@ PACKAGES = (
     "render",
     "state",
     "video",
+    "keep",
 )
-MODULES = ("cluster", "results", "storage", "config", "packages", "ids", "errors", "telemetry", "readiness", "samples")
+MODULES = (
+    "cluster",
+    "results",
+    "storage",
+    "config",
+    "packages",
+    "ids",
+    "errors",
+    "telemetry",
+    "readiness",
+    "room",
+    "samples",
+)
 EMPTY = {
     **{f"framehouse/{name}/__init__.py": "" for name in PACKAGES},
     **{f"framehouse/{name}.py": "" for name in MODULES},

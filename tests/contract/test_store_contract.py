@@ -525,7 +525,7 @@ def test_migrating_twice_does_nothing(database: duckdb.DuckDBPyConnection) -> No
     before = database.execute("FROM schema_version").fetchall()
     migrate(database)
     assert database.execute("FROM schema_version").fetchall() == before
-    assert schema_version(database) == max(migrations()) == len(migrations())
+    assert schema_version(database) == max(migrations())
 
 
 def test_a_failing_migration_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -545,10 +545,11 @@ def test_a_database_of_a_later_release_is_refused(tmp_path: Path, monkeypatch: p
     lake, store = small_lake(tmp_path / "lake"), tmp_path / "store"
     with Publisher(store, lake) as publisher:
         publisher.apply_and_publish(entries(lake))
+    newest = max(migrations())
     monkeypatch.setattr(migrate_module, "migrations", lambda: {0: "migrations/0000_none.sql"})
-    with pytest.raises(MigrationError, match="schema 2, this release knows 0"):
+    with pytest.raises(MigrationError, match=f"schema {newest}, this release knows 0"):
         run_query(store, "SELECT 1")
-    with pytest.raises(MigrationError, match="schema 2"):
+    with pytest.raises(MigrationError, match=f"schema {newest}"):
         Publisher(store, lake)
 
 

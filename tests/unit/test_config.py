@@ -12,7 +12,7 @@ from framehouse import config
 from framehouse.config import Settings, load_settings
 from framehouse.errors import ConfigError
 
-UNITS = ("_s", "_ms", "_bytes", "_pixels", "_fps")
+UNITS = ("_s", "_ms", "_days", "_bytes", "_pixels", "_fps")
 
 
 def fields(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, FieldInfo]]:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import ClientDisconnect
 
 from framehouse.api.context import Api, ApiContext, Caller, Submitter
-from framehouse.api.routes.uploads import file_of, safe_name
+from framehouse.api.routes.uploads import file_of, require_room, safe_name
 from framehouse.api.urls import absolute
 from framehouse.errors import BadRequest, NotFound, SourceError
 from framehouse.state.uploads import Upload, Uploads
@@ -49,6 +49,7 @@ def begin(start: UploadStart, request: Request, api: ApiContext, caller: Submitt
         raise SourceError(
             f"the file is larger than {limit} bytes", code="source.too_large", hint="ask for a higher limit"
         )
+    require_room(api, start.size_bytes)
     upload = Uploads(api.state.engine).create(
         caller.owner, start.file_name, ttl_s=api.settings.api.upload_ttl_s, size_bytes=start.size_bytes
     )
@@ -58,7 +59,7 @@ def begin(start: UploadStart, request: Request, api: ApiContext, caller: Submitt
 @router.get("/{upload_id}", summary="How much of an upload is here")
 def show(upload_id: UploadId, request: Request, api: ApiContext, caller: Submitter) -> UploadFacts:
     """Ask after a break, then go on at `offset`."""
-    return _facts(api, request, _own(api, caller, upload_id))
+    return _facts(api, request, own_upload(api, caller, upload_id))
 
 
 @router.patch("/{upload_id}", summary="Send the next piece")
@@ -67,7 +68,7 @@ async def append(
     upload_offset: Annotated[int, Header(ge=0, description="where this piece begins")],
 ) -> UploadFacts:  # fmt: skip
     """Appends the body at `Upload-Offset`, which must be what is here; what came of a piece that broke off stays."""
-    upload = await to_thread.run_sync(_own, api, caller, upload_id)
+    upload = await to_thread.run_sync(own_upload, api, caller, upload_id)
     if upload.size_bytes is None or upload.completed_at is not None:
         raise BadRequest("this upload takes no pieces", code="source.upload_used", hint="begin another one")
     part = _part(api, upload)
@@ -83,6 +84,7 @@ async def append(
                 here += len(piece)
                 if here > upload.size_bytes:
                     raise BadRequest(f"more than the {upload.size_bytes} bytes announced", code="source.too_large")
+                require_room(api)
                 await file.write(piece)
         except ClientDisconnect as error:
             raise BadRequest("the piece broke off", code="source.upload_short", hint="go on at the offset") from error
@@ -100,7 +102,12 @@ def _take(descriptor: int) -> None:
         raise BadRequest("another piece is being written", code="source.upload_busy", hint="one at a time") from error
 
 
-def _own(api: Api, caller: Caller, upload_id: str) -> Upload:
+def own_upload(api: Api, caller: Caller, upload_id: str) -> Upload:
+    """An upload of the caller's own, or any for an admin.
+
+    Raises:
+        NotFound: there is none, or it is somebody else's.
+    """
     upload = Uploads(api.state.engine).get(upload_id)
     if not caller.may_see(upload.owner):
         raise NotFound(f"no upload {upload_id}")

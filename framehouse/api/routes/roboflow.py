@@ -70,7 +70,7 @@ def start(wish: VideoInferWish, api: ApiContext, caller: Submitter) -> dict[str,
     )
     wire, notes = with_vectors(wire, api.settings)
     origin = Origin(caller.owner, wire, upload.upload_id if upload else None)
-    job_id = submit(api, caller, job_request, origin)
+    (job_id,) = submit(api, caller, [(job_request, origin, None)])
     told = f"job {job_id} on {redact_uri(wish.input_url)}: poll /videoinfer?job_id={job_id}"
     return {"job_id": job_id, "message": "; ".join((told, *notes))}
 

@@ -15,7 +15,8 @@ from starlette.requests import ClientDisconnect
 
 from framehouse.api.context import Api, ApiContext, Caller
 from framehouse.api.urls import absolute
-from framehouse.errors import BadRequest, NotFound, SourceError
+from framehouse.errors import BadRequest, NoRoom, NotFound, SourceError
+from framehouse.state.shares import Shares
 from framehouse.state.uploads import Upload, Uploads
 
 router = APIRouter(tags=["uploads"])
@@ -58,7 +59,7 @@ def upload_of_url(api: Api, caller: Caller, url: str) -> UploadPlace | None:
 
     Raises:
         SourceForbidden: the signature is wrong or has expired.
-        NotFound: it is not the caller's.
+        NotFound: it is not the caller's, and nobody shares it.
     """
     parts = urlsplit(url)
     match = _PATH.fullmatch(unquote(parts.path))
@@ -67,7 +68,7 @@ def upload_of_url(api: Api, caller: Caller, url: str) -> UploadPlace | None:
         return None
     api.signer.verify("PUT", unquote(parts.path), query)
     upload = Uploads(api.state.engine).get(match[1])
-    if not caller.may_see(upload.owner):
+    if not caller.may_see(upload.owner) and not Shares(api.state.engine).has(upload.upload_id, caller.owner):
         raise NotFound(f"no upload {upload.upload_id}")
     return UploadPlace(upload.upload_id, str(file_of(api, upload)))
 
@@ -84,8 +85,9 @@ async def put(upload_id: str, name: str, request: Request, api: ApiContext) -> d
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
+    require_room(api, int(declared) if declared.isdigit() else 0)
     size_bytes = await _store(
-        request.stream(), file_of(api, upload), limit, int(declared) if declared.isdigit() else None
+        api, request.stream(), file_of(api, upload), limit, int(declared) if declared.isdigit() else None
     )
     await to_thread.run_sync(uploads.complete, upload_id, size_bytes)
     return {"upload_id": upload_id, "size_bytes": size_bytes}
@@ -98,7 +100,17 @@ def _limit(api: Api, upload: Upload) -> int:
     return api.settings.api.max_upload_bytes
 
 
-async def _store(body: AsyncIterator[bytes], path: Path, limit: int, declared: int | None) -> int:
+def require_room(api: Api, need_bytes: int = 0) -> None:
+    """Take nothing large while the disk is below its floor.
+
+    Raises:
+        NoRoom: it is, or would be with `need_bytes` more.
+    """
+    if short := api.settings.room.shortage(need_bytes):
+        raise NoRoom(f"uploads are not taken for now: {short}")
+
+
+async def _store(api: Api, body: AsyncIterator[bytes], path: Path, limit: int, declared: int | None) -> int:
     """Write a body beside its place, then rename it; nothing stays of one that breaks off or is too large."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.parent / f".{path.name}.{secrets.token_hex(4)}"
@@ -109,6 +121,7 @@ async def _store(body: AsyncIterator[bytes], path: Path, limit: int, declared: i
                 n_bytes += len(piece)
                 if n_bytes > limit:
                     raise _too_large(limit)
+                require_room(api)
                 await file.write(piece)
         if declared is not None and n_bytes != declared:
             raise BadRequest(f"{n_bytes} bytes came of {declared}", code="source.upload_short", hint="PUT it again")

@@ -1,0 +1,1 @@
+"""Housekeeping: what is kept and for how long, and the merging of small parts. Nothing that a job still needs goes."""
