@@ -22,10 +22,10 @@ from framehouse.errors import ConfigError, SourceNotFound, SourceUnavailable
 from framehouse.ids import video_id as id_of
 from framehouse.inference.run import ChunkTask
 from framehouse.jobs.attempt import Attempt
+from framehouse.jobs.sources import open_video
 from framehouse.results.lake import Lake
 from framehouse.results.opening import open_lake
-from framehouse.storage.base import VIDEO_SUFFIXES, SourceLimits
-from framehouse.storage.registry import open_source
+from framehouse.storage.base import VIDEO_SUFFIXES
 
 log = structlog.get_logger(__name__)
 
@@ -137,18 +137,13 @@ def lent(attempt: Attempt, video: VideoBytes) -> Iterator[None]:
 
 def _fetch(video: VideoBytes, lake: Lake, settings: Settings, check: Callable[[], None]) -> Path:
     """Fetched into this host's own folder; other processes that ask for the same wait."""
-    limits = SourceLimits(
-        allow_private=video.allow_private,
-        max_bytes=settings.source.max_bytes,
-        stall_timeout_s=settings.source.stall_timeout_s,
-        max_redirects=settings.source.max_redirects,
-        private_networks=tuple(settings.source.private_networks),
-    )
     lent_uri = f"{lake.bucket.uri}/{_media_key(video)}" if lake.bucket else ""
     found = None
     for uri in filter(None, (lent_uri, video.uri)):
         try:
-            found = open_source(uri, limits).fetch(settings.fetch_dir, lambda _done, _total: check())
+            found = open_video(uri, settings, allow_private=video.allow_private).fetch(
+                settings.fetch_dir, lambda _done, _total: check()
+            )
             break
         except SourceNotFound:
             if uri == video.uri:

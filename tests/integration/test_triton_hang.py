@@ -1,4 +1,4 @@
-"""A Triton server that hangs is found out by its own figures, ended by its watch, and started again by the supervisor."""
+"""A Triton server that hangs is found out by its own figures, ended by its watch, and started again."""
 
 from __future__ import annotations
 
