@@ -144,7 +144,7 @@ class StackSettings(BaseModel):
 
     parts: str = Field(
         default="",
-        description="prefect, triton, dask-scheduler, dask-workers, loader, runner, api, by comma: these and no others; "
+        description="prefect, triton, dask-scheduler, dask-workers, loader, runner, api, by comma: only these; "
         "empty: all that the settings do not place elsewhere",
     )
     host: str = Field(

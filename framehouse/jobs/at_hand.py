@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
 
-from framehouse.cluster import ask_workers
+from framehouse.cluster import all_workers
 from framehouse.config import Settings, load_settings
 from framehouse.errors import ConfigError, SourceNotFound, SourceUnavailable
 from framehouse.ids import video_id as id_of
@@ -123,11 +123,10 @@ def lent(attempt: Attempt, video: VideoBytes) -> Iterator[None]:
     if bucket is None or (video.uri and "?" not in video.uri):  # what is signed may expire before they ask
         yield
         return
-    have = ask_workers(attempt.endpoints.dask_address, is_at_hand, video)
-    if all(have.values()):
+    if all_workers(attempt.endpoints.dask_address, is_at_hand, video):
         yield
         return
-    log.info("video put into the bucket", video_id=video.video_id, n_workers=list(have.values()).count(False))
+    log.info("video put into the bucket", video_id=video.video_id, n_bytes=video.size_bytes)
     bucket.put(_media_key(video), Path(video.path))
     try:
         yield
@@ -144,20 +143,17 @@ def _fetch(video: VideoBytes, lake: Lake, settings: Settings, check: Callable[[]
         max_redirects=settings.source.max_redirects,
         private_networks=tuple(settings.source.private_networks),
     )
-    lent_uri = f"{lake.bucket.uri}/{_media_key(video)}" if lake.bucket else ""
-    found = None
-    for uri in filter(None, (lent_uri, video.uri)):
-        try:
-            found = open_source(uri, limits).fetch(settings.fetch_dir, lambda _done, _total: check())
-            break
-        except SourceNotFound:
-            if uri == video.uri:
-                raise
-    if found is None:
+    if lake.bucket is not None:
+        with suppress(SourceNotFound):  # not lent: it is to be had elsewhere
+            path = lake.bucket.download(_media_key(video), settings.fetch_dir, _suffix(video), check)
+            log.info("video fetched by a worker", video_id=video.video_id, lake=lake.where)
+            return path
+    if not video.uri:
         raise SourceUnavailable(
             "the video lies on the host of the run alone", code="source.not_on_worker", video_id=video.video_id,
             hint="a retry puts it into the bucket; see docs/guide/several-hosts.md",
         )  # fmt: skip
+    found = open_source(video.uri, limits).fetch(settings.fetch_dir, lambda _done, _total: check())
     if id_of(found.sha256) != video.video_id:
         raise SourceUnavailable(f"{found.uri}: another video by now", code="source.changed", video_id=video.video_id)
     log.info("video fetched by a worker", video_id=video.video_id, n_bytes=found.n_fetched_bytes)
@@ -183,5 +179,9 @@ def _beating(beat: Callable[[], None]) -> Iterator[None]:
 
 
 def _media_key(video: VideoBytes) -> str:
+    return f"media/{video.video_id}"
+
+
+def _suffix(video: VideoBytes) -> str:
     suffix = Path(video.path).suffix.lower()
-    return f"media/{video.video_id}{suffix if suffix in VIDEO_SUFFIXES else ''}"
+    return suffix if suffix in VIDEO_SUFFIXES else ""

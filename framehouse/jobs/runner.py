@@ -39,6 +39,7 @@ from prefect.utilities.engine import propose_state_sync
 from framehouse.config import Settings, find_endpoints, load_settings, require_checkout
 from framehouse.errors import EngineUnavailable, JobError, SourceNotFound
 from framehouse.jobs.deploy import PROCESS_VIDEO, register_deployments
+from framehouse.jobs.elsewhere import lies_elsewhere
 from framehouse.jobs.outcome import conclude_early
 from framehouse.jobs.submit import connect, known_models
 from framehouse.readiness import say_ready
@@ -151,9 +152,16 @@ class Runner:
         if free <= 0 or time.monotonic() - self._asked_at < _ASK_S:
             return
         self._asked_at = time.monotonic()
-        for response in client.get_scheduled_flow_runs_for_work_pool(self._settings.prefect.work_pool)[:free]:
-            if self._claim(client, response.flow_run):
-                self._fork(response.flow_run.id)
+        waiting = client.get_scheduled_flow_runs_for_work_pool(self._settings.prefect.work_pool)
+        for flow_run in [response.flow_run for response in waiting if self._is_ours(response.flow_run)][:free]:
+            if self._claim(client, flow_run):
+                self._fork(flow_run.id)
+
+    def _is_ours(self, flow_run: FlowRun) -> bool:
+        """Whether this host may take a run; only where several hosts share a lake may another be the better one."""
+        if self._lake.bucket is None:
+            return True
+        return not lies_elsewhere(flow_run.parameters.get("source"), flow_run.expected_start_time)
 
     def _claim(self, client: SyncPrefectClient, flow_run: FlowRun) -> bool:
         """Move a run to Pending; the server lets only one of all runners and workers do so."""

@@ -6,10 +6,13 @@ import re
 from collections.abc import Callable, Sequence
 
 from framehouse.errors import ConfigError
+from framehouse.storage import azure, gcs, s3
 from framehouse.storage.base import Source, SourceLimits
+from framehouse.storage.folder import LocalObjects
 from framehouse.storage.http import HttpSource
 from framehouse.storage.local import LocalSource, uri_path
 from framehouse.storage.objects import ObjectStore
+from framehouse.storage.uris import CLOUD_SCHEMES, object_uri, scheme_of
 
 Opener = Callable[[str, SourceLimits], Source]
 
@@ -56,12 +59,28 @@ def open_source(uri: str, limits: SourceLimits | None = None) -> Source:
 
 
 def open_objects(uri: str) -> tuple[ObjectStore, str]:
-    """The store that a URI names, and the key or prefix in it.
+    """The store that a URI names, and the key or prefix in it; credentials are those of the SDK's own chain.
 
     Raises:
-        ConfigError: code `config.source_scheme`, a scheme that no store serves.
+        ConfigError: code `config.source_scheme`, a scheme that no store serves; `config.source_uri`, no place named.
+        SourceForbidden: no credentials.
     """
-    raise ConfigError(f"{_scheme(uri)}:// is not a place of objects", code="config.source_scheme")
+    scheme = scheme_of(uri)
+    if scheme == "file":
+        return LocalObjects(uri_path(uri)), ""
+    if scheme not in CLOUD_SCHEMES:
+        raise ConfigError(
+            f"{scheme}:// is not a place of objects",
+            code="config.source_scheme",
+            hint=f"known: {', '.join(f'{name}://' for name in CLOUD_SCHEMES)}",
+        )
+    place = object_uri(uri)
+    names = place.store.partition("://")[2].split("/")
+    if scheme == "s3":
+        return s3.S3Objects(s3.connect(), names[0]), place.key
+    if scheme == "gs":
+        return gcs.GcsObjects(gcs.connect(), names[0]), place.key
+    return azure.AzureObjects(azure.connect_account(names[0]), names[1]), place.key
 
 
 def expand_source(argument: str) -> list[str]:
