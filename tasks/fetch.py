@@ -5,8 +5,8 @@ from __future__ import annotations
 from prefect import task
 
 from framehouse.jobs.attempt import Attempt
-from framehouse.storage.base import LocalVideo, SourceLimits
-from framehouse.storage.registry import open_source
+from framehouse.jobs.sources import open_video
+from framehouse.storage.base import LocalVideo
 from tasks._policy import RETRY
 
 
@@ -15,11 +15,4 @@ def fetch_video(attempt: Attempt) -> LocalVideo:
     """Fetch the job's source; a local file is used where it lies."""
     attempt.enter("fetch")
     request, settings = attempt.job.request, attempt.settings
-    limits = SourceLimits(
-        allow_private=request.allow_private,
-        max_bytes=settings.source.max_bytes,
-        stall_timeout_s=settings.source.stall_timeout_s,
-        max_redirects=settings.source.max_redirects,
-        private_networks=tuple(settings.source.private_networks),
-    )
-    return open_source(request.uri, limits).fetch(settings.fetch_dir)
+    return open_video(request.uri, settings, allow_private=request.allow_private).fetch(settings.fetch_dir)

@@ -22,10 +22,10 @@ from framehouse.errors import ConfigError, SourceNotFound, SourceUnavailable
 from framehouse.ids import video_id as id_of
 from framehouse.inference.run import ChunkTask
 from framehouse.jobs.attempt import Attempt
+from framehouse.jobs.sources import open_video
 from framehouse.results.lake import Lake
 from framehouse.results.opening import open_lake
-from framehouse.storage.base import VIDEO_SUFFIXES, SourceLimits
-from framehouse.storage.registry import open_source
+from framehouse.storage.base import VIDEO_SUFFIXES, LocalVideo
 
 log = structlog.get_logger(__name__)
 
@@ -136,28 +136,25 @@ def lent(attempt: Attempt, video: VideoBytes) -> Iterator[None]:
 
 def _fetch(video: VideoBytes, lake: Lake, settings: Settings, check: Callable[[], None]) -> Path:
     """Fetched into this host's own folder; other processes that ask for the same wait."""
-    limits = SourceLimits(
-        allow_private=video.allow_private,
-        max_bytes=settings.source.max_bytes,
-        stall_timeout_s=settings.source.stall_timeout_s,
-        max_redirects=settings.source.max_redirects,
-        private_networks=tuple(settings.source.private_networks),
-    )
+    found: LocalVideo | None = None
     if lake.bucket is not None:
         with suppress(SourceNotFound):  # not lent: it is to be had elsewhere
-            path = lake.bucket.download(_media_key(video), settings.fetch_dir, _suffix(video), check)
-            log.info("video fetched by a worker", video_id=video.video_id, lake=lake.where)
-            return path
-    if not video.uri:
+            found = _fetched(f"{lake.bucket.uri}/{_media_key(video)}", video, settings, check)
+    if found is None and not video.uri:
         raise SourceUnavailable(
             "the video lies on the host of the run alone", code="source.not_on_worker", video_id=video.video_id,
             hint="a retry puts it into the bucket; see docs/guide/several-hosts.md",
         )  # fmt: skip
-    found = open_source(video.uri, limits).fetch(settings.fetch_dir, lambda _done, _total: check())
+    found = found or _fetched(video.uri, video, settings, check)
     if id_of(found.sha256) != video.video_id:
         raise SourceUnavailable(f"{found.uri}: another video by now", code="source.changed", video_id=video.video_id)
     log.info("video fetched by a worker", video_id=video.video_id, n_bytes=found.n_fetched_bytes)
     return found.path
+
+
+def _fetched(uri: str, video: VideoBytes, settings: Settings, check: Callable[[], None]) -> LocalVideo:
+    source = open_video(uri, settings, allow_private=video.allow_private)
+    return source.fetch(settings.fetch_dir, lambda _done, _total: check())
 
 
 @contextmanager
@@ -179,9 +176,5 @@ def _beating(beat: Callable[[], None]) -> Iterator[None]:
 
 
 def _media_key(video: VideoBytes) -> str:
-    return f"media/{video.video_id}"
-
-
-def _suffix(video: VideoBytes) -> str:
     suffix = Path(video.path).suffix.lower()
-    return suffix if suffix in VIDEO_SUFFIXES else ""
+    return f"media/{video.video_id}{suffix if suffix in VIDEO_SUFFIXES else ''}"

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from framehouse.errors import LakeUnavailable, SourceError, SourceForbidden, SourceNotFound, StoreError
 from framehouse.results.files import no_room_named
-from framehouse.storage.download import download
 from framehouse.storage.objects import ObjectFacts, ObjectStore
 from framehouse.storage.uris import quoted
 
@@ -57,10 +56,6 @@ class Bucket:
         """Store a file of any size whole."""
         with self._translated():
             self.store.put(self.prefix + key, path)
-
-    def download(self, key: str, folder: Path, suffix: str, on_piece: Callable[[], None]) -> Path:
-        """`storage.download` of an object; raises what it raises."""
-        return download(self.store, self.prefix + key, folder, suffix, on_piece)
 
     def delete(self, key: str) -> None:
         """Remove an object; nothing happens when there is none."""

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from framehouse.results.bucket import Bucket
 from framehouse.results.lake import Lake
-from framehouse.storage.registry import open_objects
+from framehouse.storage.stores import open_objects
 
 
 def open_lake(where: str, cache_dir: Path) -> Lake:
     """The lake in a folder or under the address of a bucket; nothing is touched yet.
+
+    A bucket is opened by the credentials that its SDK finds on this host: the loader needs no Prefect for them.
 
     Args:
         where: a path, or `s3://bucket/prefix`, `gs://…`, `az://…`, `file:///…`.

@@ -19,6 +19,7 @@ from framehouse.api.routes.results import result_url
 from framehouse.api.routes.uploads import upload_of_url
 from framehouse.errors import BadRequest
 from framehouse.jobs.partial import partial_results
+from framehouse.jobs.sources import may_be_named
 from framehouse.jobs.submit import known_models
 from framehouse.jobs.wire import options_of, progress_of
 from framehouse.results.opening import open_lake
@@ -40,7 +41,9 @@ class JobWish(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     sources: list[Annotated[str, Field(min_length=1, max_length=8192)]] = Field(
-        min_length=1, max_length=_MAX_SOURCES, description="http(s) URLs, or upload URLs of this server"
+        min_length=1,
+        max_length=_MAX_SOURCES,
+        description="http(s) URLs, upload URLs of this server, or objects of stores that it reads",
     )
     models: list[Annotated[str, Field(min_length=1, max_length=100)]] = Field(
         default=["detector"], min_length=1, max_length=32, description="slug or slug/version"
@@ -87,9 +90,10 @@ def create(wish: JobWish, api: ApiContext, caller: Submitter) -> JobList:
     found = []
     for number, source in enumerate(wish.sources):
         upload = upload_of_url(api, caller, source)
-        if upload is None and not source.lower().startswith(("http://", "https://")):
+        if upload is None and not may_be_named(source, api.settings):
             raise BadRequest(
-                f"{redact_uri(source)} is no http(s) URL and no upload of this server", code="api.input_url"
+                f"{redact_uri(source)} is no http(s) URL, no upload of this server, and in no store that it reads",
+                code="api.input_url",
             )
         request = JobRequest(
             upload.uri if upload else source, tuple(wish.models), wish.infer_fps,
