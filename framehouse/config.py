@@ -168,6 +168,11 @@ class KeepSettings(BaseModel):
         default=100 * 1024**3, ge=0, description="fetched videos take at most so much; the least recently used go first"
     )
     results_days: float = Field(default=7.0, ge=0, description="a results file is kept so long after it was asked for")
+    videos_days: float = Field(
+        default=0.0,
+        ge=0,
+        description="what was learned of a video goes so long after its last job; 0 keeps it for ever",
+    )
     bad_parts_days: float = Field(default=30.0, ge=0, description="damaged parts that were set aside are kept so long")
     logs_days: float = Field(default=14.0, ge=0, description="logs are kept so long after their last line")
     log_bytes: int = Field(default=64 * 1024**2, ge=4096, description="of a larger log only the last quarter is kept")

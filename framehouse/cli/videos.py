@@ -1,4 +1,4 @@
-"""`framehouse videos list | show | probe`."""
+"""`framehouse videos list | show | probe | forget`."""
 
 from __future__ import annotations
 
@@ -98,6 +98,32 @@ def probe(
         emit_json(facts | {"pts": index.pts.tolist(), "key_frames": index.is_key.nonzero()[0].tolist()}, long=True)
     else:
         emit_text("".join(f"{name:<14}{value}\n" for name, value in _for_people(facts).items()))
+
+
+@app.command()
+def forget(
+    video: str = typer.Argument(..., metavar="VIDEO_OR_ID", help="an id (v_…), a file, or where it was seen"),
+    yes: bool = typer.Option(False, "--yes", help="do not ask"),
+) -> None:
+    """Remove everything that was learned of one video: rows, parts, plans, records, uploads and downloads of it.
+
+    Your own file stays where it lies, and so does one in a bucket: a catalogue that lists it would run it again.
+
+    Example: framehouse videos forget v_0f0f0f0f0f0f0f0f0f0f0f0f
+    """
+    from framehouse.cli.output import begin, say
+    from framehouse.jobs.housekeeping import forget as forget_everything
+    from framehouse.jobs.submit import connect
+
+    settings = begin()
+    video_id = find_video_id(settings, video)
+    if not yes:
+        typer.confirm(f"remove everything that was learned of {video_id}?", abort=True, err=True)
+    state = connect(settings)
+    done = forget_everything(settings, state, video_id)
+    state.close()
+    size = f"{done.n_bytes / 1e6:.1f} MB"
+    say(f"gone: {done.n_jobs} jobs, {done.n_files} files, {size}; the rows go with the next publish")
 
 
 def find_video_id(settings: Settings, text: str) -> str:
