@@ -16,6 +16,7 @@ PACKAGES = (
     "jobs",
     "loader",
     "stack",
+    "keep",
     "catalog",
     "analytics",
     "store",
@@ -24,7 +25,19 @@ PACKAGES = (
     "state",
     "video",
 )
-MODULES = ("cluster", "results", "storage", "config", "packages", "ids", "errors", "telemetry", "readiness", "samples")
+MODULES = (
+    "cluster",
+    "results",
+    "storage",
+    "config",
+    "packages",
+    "ids",
+    "errors",
+    "telemetry",
+    "readiness",
+    "room",
+    "samples",
+)
 EMPTY = {
     **{f"framehouse/{name}/__init__.py": "" for name in PACKAGES},
     **{f"framehouse/{name}.py": "" for name in MODULES},
@@ -58,6 +71,8 @@ FORBIDDEN = [
     ("framehouse/loader/d.py", "import framehouse.jobs"),
     ("framehouse/stack/d.py", "import framehouse.loader"),
     ("framehouse/catalog/d.py", "import framehouse.jobs"),
+    ("framehouse/keep/d.py", "import framehouse.jobs"),
+    ("framehouse/keep/d.py", "import framehouse.config"),
     ("framehouse/store/d.py", "import framehouse.state"),
     ("framehouse/render/d.py", "import framehouse.inference"),
     ("framehouse/cluster.py", "import framehouse.inference"),
@@ -66,6 +81,7 @@ FORBIDDEN = [
     ("framehouse/storage.py", "import framehouse.video"),
     ("framehouse/errors.py", "import framehouse.ids"),
     ("framehouse/ids.py", "import framehouse.config"),
+    ("framehouse/room.py", "import framehouse.config"),
     ("framehouse/state/d.py", "import framehouse.config"),
     ("framehouse/inference/d.py", "import framehouse.config"),
     ("framehouse/cli/c.py", "import prefect"),
