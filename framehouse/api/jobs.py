@@ -6,16 +6,21 @@ from collections.abc import Sequence
 
 from framehouse.api.context import Api, Caller
 from framehouse.errors import JobNotFound, TooMany
-from framehouse.jobs.submit import check_request
+from framehouse.ids import new_job_id
+from framehouse.jobs.submit import NO_CAPS, check_request, store_job
 from framehouse.state import Job, JobRequest, Origin
+from framehouse.state.budgets import Caps
 from framehouse.state.shares import Shares
 
 
-def submit(api: Api, caller: Caller, wanted: Sequence[tuple[JobRequest, Origin, str | None]]) -> list[str]:
+def submit(
+    api: Api, caller: Caller, wanted: Sequence[tuple[JobRequest, Origin, str | None]], caps: Caps = NO_CAPS
+) -> list[str]:
     """Check all jobs, then store them: all or none.
 
     Args:
         wanted: request, origin and client token (or None) of each job.
+        caps: most that each may spend before it pauses.
 
     Raises:
         ConfigError: see `check_request`.
@@ -27,7 +32,10 @@ def submit(api: Api, caller: Caller, wanted: Sequence[tuple[JobRequest, Origin, 
     if n_waiting + len(wanted) > caller.max_waiting_jobs:
         raise TooMany(f"{n_waiting} jobs are not over yet, and {caller.max_waiting_jobs} is the limit of this key",
                       hint="wait for some of them, or ask for a higher limit")  # fmt: skip
-    return [api.state.submit(request, client_token=token, origin=origin) for request, origin, token in wanted]
+    return [
+        store_job(api.state, request, caps, job_id=new_job_id(), client_token=token, origin=origin)
+        for request, origin, token in wanted
+    ]
 
 
 def visible_job(api: Api, caller: Caller, job_id: str) -> Job:

@@ -70,6 +70,9 @@ class FakeClient:
         assert deployment_id == UUID(int=3)
         del self.schedules[schedule_id]
 
+    def request(self, method: str, path: str, **_values: Any) -> None:
+        assert (method, path) == ("POST", "/deployments/{id}/schedule")
+
     def create_flow_run_from_deployment(self, deployment_id: UUID, **values: Any) -> Any:
         self._called("create_flow_run_from_deployment")
         if deployment_id == UUID(int=3):
