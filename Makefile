@@ -14,7 +14,8 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12; do \
 	"$$python" -c '$(FITS)' 2>/dev/null && { command -v "$$python"; break; }; done)
 UV ?= $(shell uv --version >/dev/null 2>&1 && echo uv)
 ARGS ?=
-KILLS ?= 10
+VIDEOS ?= 100
+KILLS ?= 30
 
 APP := .venv/bin/python
 STAMP := .venv/.installed
@@ -37,8 +38,8 @@ test: setup  ## run the whole test suite (ARGS="-k probe" narrows it)
 e2e: setup  ## run only the end-to-end tests
 	@$(APP) -m pytest tests/e2e $(ARGS)
 
-chaos: setup  ## kill processes at random moments and compare the tables (KILLS=100)
-	@$(APP) -m pytest tests/e2e -k kill --kills=$(KILLS) $(ARGS)
+chaos: setup  ## kill processes at random while videos run, and compare the tables (VIDEOS=1000 KILLS=100)
+	@PYTHONPATH=tests $(APP) -m chaos --videos $(VIDEOS) --kills $(KILLS) --out .framehouse-test/chaos.json $(ARGS)
 
 bench: setup  ## measure the pipeline; the last line is its efficiency
 	@$(APP) tests/benchmarks/bench.py $(ARGS)

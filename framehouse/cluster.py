@@ -23,7 +23,7 @@ from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from framehouse.alone import Beat, Death, guarded, run_alone
-from framehouse.errors import EngineUnavailable, FramehouseError, InferenceTimeout
+from framehouse.errors import EngineUnavailable, FramehouseError, InferenceError, InferenceTimeout
 
 log = structlog.get_logger(__name__)
 
@@ -81,6 +81,7 @@ def run_chunks(
 
     Raises:
         EngineUnavailable: no scheduler, or it went away.
+        InferenceError: code `inference.timeout`, the server answers no chunk in time; not worth another try.
         Exception: whatever the work raises, as it raised it.
     """
     with _connect(address) as client:
@@ -139,17 +140,28 @@ class _Flight(Generic[T, R]):
         self._n_slow_in_a_row = 0
 
     def run(self, tries: Iterator[_Try[T]]) -> Iterator[tuple[T, R | GivenUp]]:
-        """Yield every task once, with its end."""
+        """Yield every task once, with its end; after a failure what is in flight is waited for, and then it is raised.
+
+        Else a chunk would go on unseen, and be done a second time by the run that tries again.
+        """
+        failure: _WorkFailed | None = None
         while True:
-            while len(self._in_flight) < self._window and (one := self._next(tries)) is not None:
+            while failure is None and len(self._in_flight) < self._window and (one := self._next(tries)) is not None:
                 self._submit(one)
             if not self._in_flight:
-                return
+                break
             for future in self._ended():
                 one = self._in_flight.pop(future)
-                if (end := self._judged(one, future)) is not None:
-                    yield one.task, end
+                try:
+                    end = self._judged(one, future)
+                except _WorkFailed as failed:
+                    failure = failure or failed
+                else:
+                    if end is not None:
+                        yield one.task, end
             self._on_wait()
+        if failure is not None:
+            raise failure
 
     def _next(self, tries: Iterator[_Try[T]]) -> _Try[T] | None:
         if self._again:
@@ -211,7 +223,12 @@ class _Flight(Generic[T, R]):
             return None
         self._n_slow_in_a_row += 1
         if self._n_slow_in_a_row >= _MOST_SLOW:
-            raise _WorkFailed(error)
+            raise _WorkFailed(
+                InferenceError(
+                    f"{_MOST_SLOW} chunks in a row got no answer in time, {_MOST_TIMEOUTS} times each",
+                    code=error.code, hint="see the log of the Triton server, then retry the job",
+                )
+            )  # fmt: skip
         return GivenUp(error=error)
 
 

@@ -52,6 +52,9 @@ class PrefectSettings(BaseModel):
     api_url: str = Field(default="", description="http://host:port/api of a Prefect server; empty starts a local one")
     max_waiting_runs: int = Field(default=32, ge=1, description="runs created ahead of the ones that work")
     work_pool: str = Field(default="framehouse", description="process work pool whose runs our runner takes")
+    crashed_after_s: float = Field(
+        default=600.0, ge=90, description="our own server calls a run crashed that was silent for so long"
+    )
     run_slots: int = Field(default=4, ge=0, description="flow runs at once; 0 leaves all runs to `prefect worker`")
 
 

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from framehouse.cli import db, jobs, keys, models, render, results, run, search, serve, sql, stack, videos
+from framehouse.cli import db, jobs, keys, models, quarantine, render, results, run, search, serve, sql, stack, videos
 from framehouse.cli.exit_codes import exit_code
 from framehouse.errors import FramehouseError
 
@@ -28,6 +28,7 @@ app.command("serve")(serve.serve)
 app.command("run")(run.run)
 app.add_typer(keys.app, name="keys", help="Keys of the HTTP server.")
 app.add_typer(jobs.app, name="jobs", help="List, show, retry and cancel jobs.")
+app.add_typer(quarantine.app, name="quarantine", help="Chunks that killed every process that had them.")
 app.add_typer(videos.app, name="videos", help="List, show and probe videos.")
 app.command("results")(results.results)
 app.command("sql")(sql.sql)

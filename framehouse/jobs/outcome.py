@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import numpy as np
 import structlog
 
-from framehouse.errors import FramehouseError, InferenceError, ResultsError
+from framehouse.errors import FramehouseError, InferenceError, ResultsError, SourceError
 from framehouse.inference.run import ChunkReceipt, ModelTally
 from framehouse.inference.specs import ModelSpec
 from framehouse.jobs.attempt import Attempt
@@ -204,6 +204,15 @@ def _columns(error: FramehouseError | None) -> tuple[str, str, str] | None:
 
 def _iso(epoch_s: float | None) -> str | None:
     return None if epoch_s is None else datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds")
+
+
+def is_for_another_run(error: BaseException, job: Job, max_attempts: int) -> bool:
+    """Whether a failed run says nothing about its job: our own engine was away for longer than tasks try again.
+
+    Such a job stays owed, and the reconciler makes another run of it, until so many in a row have got nowhere.
+    """
+    is_engine = isinstance(error, FramehouseError) and error.retryable and not isinstance(error, SourceError)
+    return is_engine and job.stalled_attempts < max_attempts
 
 
 def facts_of(error: BaseException) -> FramehouseError:

@@ -40,6 +40,8 @@ from framehouse.config import Settings, find_endpoints, load_settings, require_c
 from framehouse.errors import EngineUnavailable, JobError, SourceNotFound
 from framehouse.jobs.deploy import PROCESS_VIDEO, register_deployments
 from framehouse.jobs.elsewhere import lies_elsewhere
+from framehouse.jobs.failure import show_failure
+from framehouse.jobs.heartbeats import register_automation
 from framehouse.jobs.outcome import conclude_early
 from framehouse.jobs.submit import connect, known_models
 from framehouse.readiness import say_ready
@@ -131,6 +133,8 @@ class Runner:
     def _register(self, client: SyncPrefectClient, root: Path) -> None:
         """The first time this imports the flows: the warming of the children to come."""
         registered = register_deployments(client, root, self._settings.prefect.work_pool)
+        if not self._settings.prefect.api_url:  # a server of somebody else's is not ours to automate
+            register_automation(client, self._settings.prefect.crashed_after_s)
         self._is_registered = True
         log.info("runner ready", deployments=registered, run_slots=self._settings.prefect.run_slots)
         say_ready("runner")
@@ -249,7 +253,7 @@ class Runner:
             if self._child_of(job) is not None:
                 continue
             if job.stalled_attempts >= self._settings.jobs.max_attempts:
-                self._give_up(job)
+                self._give_up(client, job)
             elif n_waiting >= prefect.max_waiting_runs:
                 return
             elif job.flow_run_id is None or (look and self._is_lost(client, job)):
@@ -303,12 +307,13 @@ class Runner:
         self._state.assign_run(job.job_id, str(flow_run.id), expected=job.flow_run_id)
         self._asked_at = 0.0  # a run of our own is taken at once
 
-    def _give_up(self, job: Job) -> None:
+    def _give_up(self, client: SyncPrefectClient, job: Job) -> None:
         error = JobError(
             f"{job.stalled_attempts} attempts in a row ended without getting any further (last hop: {job.hop})",
             code="job.gave_up",
             hint=f"see the logs, then: framehouse jobs retry {job.job_id}",
         )
+        show_failure(client, job.flow_run_id, job, error)
         conclude_early(self._state, self._lake, job, "failed", error, known_models(job.request, self._settings))
 
 

@@ -5,22 +5,32 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import threading
+import time
 from pathlib import Path
 
 import httpx
+import structlog
 
 from framehouse.config import ROOT, Settings
 from framehouse.errors import ConfigError
+from framehouse.inference.hang import HangWatch
 from framehouse.inference.repository import load_specs, resolve
 from framehouse.inference.server import TritonServer, free_ports
 from framehouse.inference.server_env import ensure_server_env
 from framehouse.readiness import READY_DIR, forget_ready, ready_pids
 from framehouse.stack.supervisor import Command, Component, Supervisor
 
+log = structlog.get_logger(__name__)
+
 PARTS = ("prefect", "triton", "dask-scheduler", "dask-workers", "loader", "runner", "api")
 """What a stack may be made of."""
 _PREFERRED_PREFECT_PORT = 4200
 _PREFERRED_DASK_PORT = 8786
+_WATCH_S = 2.0
+_SILENT_S = 30.0
+_STUCK_GRACE_S = 5.0
+"""Beyond the deadline of one request: by then whoever waits has given up."""
 _DASK_WORKER = "dask-worker"
 """As `framehouse.inference.worker` calls itself; that module is too heavy for us."""
 
@@ -35,7 +45,11 @@ def plan_stack(settings: Settings, root: Path) -> Supervisor:
         *(_dask(settings, endpoints) if "dask-scheduler" in wanted or settings.dask.scheduler_address else []),
     ]
     _check_reach(wanted, endpoints)
-    environment = {"PREFECT_API_URL": endpoints.get("prefect_api_url", ""), **_prefect_environment(settings)}
+    environment = {
+        "PREFECT_API_URL": endpoints.get("prefect_api_url", ""),
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # as framehouse.jobs.heartbeats; that module is too heavy for us
+        **_prefect_environment(settings),
+    }
     after = "prefect" if not settings.prefect.api_url and "prefect" in wanted else ""
     components += [
         Component("loader", _module("framehouse.loader", {}, settings, root)),
@@ -180,7 +194,7 @@ def _api(settings: Settings, endpoints: dict[str, str], root: Path) -> Component
 
 
 class EmbeddedTriton:
-    """The packaged Triton server as a component; its numbers are checked at every start."""
+    """The packaged Triton server as a component; its numbers are checked at each start, and one that hangs is ended."""
 
     def __init__(self, settings: Settings) -> None:
         settings.added_models_dir.mkdir(parents=True, exist_ok=True)
@@ -193,6 +207,19 @@ class EmbeddedTriton:
             host=settings.stack.host,
         )
         self._started = self._tested = self._was_ready = False
+        self._watch = HangWatch(_SILENT_S, settings.triton.request_timeout_s + _STUCK_GRACE_S)
+        self._watching = threading.Thread(target=self._end_hanging, name="triton-watch", daemon=True)
+
+    def _end_hanging(self) -> None:
+        """The watch's life: a server that was ready and answers nobody any more is killed, and so started again."""
+        while True:
+            time.sleep(_WATCH_S)
+            if not (self._tested and self._server.alive()):
+                self._watch.forget()
+            elif (fault := self._watch.fault(time.monotonic(), self._server.progress())) is not None:
+                log.error("triton hangs, ending it", fault=fault, pid=self._server.pid)
+                self._watch.forget()
+                self._server.kill()
 
     @property
     def address(self) -> str:
@@ -207,6 +234,8 @@ class EmbeddedTriton:
         """
         if self._started and not self._was_ready:
             raise self._server.death_cause()
+        if not self._started:
+            self._watching.start()
         self._started = True
         self._tested = False
         self._server.start()

@@ -24,7 +24,10 @@ PACKAGES = (
     "state",
     "video",
 )
-MODULES = ("cluster", "results", "storage", "config", "packages", "ids", "errors", "telemetry", "readiness", "samples")
+MODULES = (
+    "cluster", "alone", "results", "storage", "config", "packages", "ids", "errors", "telemetry", "readiness",
+    "samples",
+)  # fmt: skip
 EMPTY = {
     **{f"framehouse/{name}/__init__.py": "" for name in PACKAGES},
     **{f"framehouse/{name}.py": "" for name in MODULES},
@@ -41,7 +44,7 @@ ALLOWED = [
     ("framehouse/cli/c.py", "from framehouse import config, jobs, stack, store, render"),
     ("framehouse/jobs/d.py", "import prefect; from framehouse import config, state"),
     ("framehouse/loader/e.py", "from framehouse import state, store, results, config"),
-    ("framehouse/cluster.py", "import distributed; from framehouse import results, video"),
+    ("framehouse/cluster.py", "import distributed; from framehouse import alone, results, video"),
     ("framehouse/inference/triton.py", "import tritonclient.grpc; from framehouse import errors"),
     ("framehouse/store/connection.py", "import duckdb; from framehouse import results"),
     ("framehouse/video/decode.py", "import av; from framehouse import storage"),
@@ -61,6 +64,7 @@ FORBIDDEN = [
     ("framehouse/store/d.py", "import framehouse.state"),
     ("framehouse/render/d.py", "import framehouse.inference"),
     ("framehouse/cluster.py", "import framehouse.inference"),
+    ("framehouse/alone.py", "import framehouse.cluster"),
     ("framehouse/results.py", "import framehouse.store"),
     ("framehouse/video/d.py", "import framehouse.results"),
     ("framehouse/storage.py", "import framehouse.video"),

@@ -18,7 +18,7 @@ import pytest
 import cluster_work as work
 from framehouse.cluster import GivenUp, run_chunks, worker_count
 from framehouse.config import DaskSettings, Endpoints, Settings
-from framehouse.errors import EngineUnavailable, InferenceError, InferenceTimeout, TritonUnavailable
+from framehouse.errors import EngineUnavailable, InferenceError, TritonUnavailable
 from framehouse.inference.worker import WORKER
 from framehouse.jobs.attempt import Attempt
 from framehouse.jobs.plans import chunk_tasks, store_plan
@@ -140,6 +140,17 @@ def test_errors_of_the_work_come_back_as_they_were(
         assert kind != "final" or caught.value.hint == "look"
 
 
+def test_after_a_failure_what_is_in_flight_is_waited_for_and_no_more_begun(cluster: Cluster, tmp_path: Path) -> None:
+    tasks = [work.Deadly(i, str(tmp_path), deaths=1000 * (i == 0), by="fail") for i in range(20)]
+    found = []
+    with pytest.raises(TritonUnavailable):
+        for task, receipt in run_chunks(cluster.address, work.fail_or_work, tasks, window=4):
+            found.append((task.number, receipt))
+    begun = {int(path.name) for path in tmp_path.iterdir()}
+    assert begun == {0, *(number for number, _ in found)}, "a chunk went on unseen"
+    assert len(begun) < 8
+
+
 def test_the_caller_may_stop_listening(cluster: Cluster) -> None:
     chunks = run_chunks(cluster.address, work.slow_double, range(8), window=4)
     next(chunks)
@@ -186,8 +197,9 @@ def test_a_chunk_that_nothing_answers_is_given_up_alone(cluster: Cluster, tmp_pa
 
 def test_a_server_that_answers_nobody_is_an_error(cluster: Cluster, tmp_path: Path) -> None:
     tasks = [work.Deadly(i, str(tmp_path), deaths=1000, by="timeout") for i in range(5)]
-    with pytest.raises(InferenceTimeout):
+    with pytest.raises(InferenceError, match="3 chunks in a row") as caught:
         list(run_chunks(cluster.address, work.maybe_die, tasks))
+    assert (caught.value.code, caught.value.retryable) == ("inference.timeout", False)
 
 
 def test_a_chunk_that_stands_still_is_ended(cluster: Cluster, tmp_path: Path) -> None:

@@ -41,6 +41,8 @@ class FakeClient:
     made: list[dict[str, Any]] = field(default_factory=list)
     fail: dict[str, Exception] = field(default_factory=dict)
     scheduled: list[UUID] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
+    automations: list[Any] = field(default_factory=list)
 
     def _called(self, name: str) -> None:
         if (error := self.fail.pop(name, None)) is not None:
@@ -74,6 +76,20 @@ class FakeClient:
     def get_scheduled_flow_runs_for_work_pool(self, work_pool: str) -> list[Any]:
         self._called("get_scheduled_flow_runs_for_work_pool")
         return [SimpleNamespace(flow_run=FlowRun(id=run, flow_id=UUID(int=2))) for run in self.scheduled]
+
+    def create_artifact(self, artifact: Any) -> None:
+        self._called("create_artifact")
+        self.shown.append(str(artifact.data))
+
+    def read_automations_by_name(self, name: str) -> list[Any]:
+        return [SimpleNamespace(id=UUID(int=3), name=automation.name) for automation in self.automations]
+
+    def create_automation(self, automation: Any) -> None:
+        self.automations.append(automation)
+
+    def update_automation(self, automation_id: UUID, automation: Any) -> None:
+        assert automation_id == UUID(int=3)
+        self.automations = [automation]
 
     def set_flow_run_state(self, flow_run_id: UUID, state: State[Any], force: bool = False) -> Any:
         self._called("set_flow_run_state")
@@ -255,6 +271,7 @@ def test_attempts_that_get_nowhere_are_given_up(new_bench: Callable[..., Bench],
     assert f"framehouse jobs retry {job_id}" in str(job.error_hint)
     assert record is not None
     assert (record.error_code, record.error_hop) == ("job.gave_up", "infer")
+    assert f"framehouse jobs retry {job_id}" in bench.client.shown[0]
     assert [use.model_id for use in record.models] == ["detector/1"]
 
 
@@ -465,3 +482,4 @@ def test_errors_of_the_server_do_not_end_the_loop(
     assert bench.job(job_id).flow_run_id is not None
     assert troubles == []
     assert len(registered) >= 3
+    assert [automation.trigger.within for automation in bench.client.automations] == [timedelta(seconds=600)]
