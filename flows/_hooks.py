@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import httpx
 import structlog
 from prefect import Flow
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
 
 from framehouse.config import load_settings
 from framehouse.errors import LeaseLost
-from framehouse.jobs.outcome import conclude_early, facts_of
+from framehouse.jobs.failure import show_failure
+from framehouse.jobs.outcome import conclude_early, facts_of, is_for_another_run
 from framehouse.jobs.pause import is_pause
 from framehouse.jobs.submit import connect, known_models
-from framehouse.results.lake import Lake
+from framehouse.results.opening import open_lake
 
 log = structlog.get_logger(__name__)
 
@@ -35,5 +38,9 @@ def record_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -
             return  # owed still: the reconciler makes another run when there is room
         jobs = connect(settings)
         if (job := jobs.job_of_flow_run(str(flow_run.id))) is not None:
+            if is_for_another_run(error, job, settings.jobs.max_attempts):
+                return  # once the lease has run out
             models = known_models(job.request, settings)
-            conclude_early(jobs, Lake(settings.lake_dir), job, "failed", facts_of(error), models)
+            conclude_early(jobs, open_lake(*settings.lake_place), job, "failed", facts_of(error), models)
+            with suppress(httpx.HTTPError), get_client(sync_client=True) as client:
+                show_failure(client, str(flow_run.id), job, facts_of(error))

@@ -1,20 +1,19 @@
 """The Dask client: a bounded window of chunks in flight, and what became of each.
 
 The only importer of `distributed`. A chunk is one Dask task; a task returns a receipt, never pixels. A worker that dies
-gets its chunk run again by Dask; a chunk whose workers keep dying is a *suspect* and is told to the caller, so that one
-poisonous chunk never takes the video with it.
+accuses every chunk that it held. An accused chunk is tried again alone, in a fresh process of its own; one that kills
+that process twice is given up and told to the caller, so that one poisonous chunk never takes the video with it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import os
 import re
-import threading
-import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
 import distributed
@@ -23,18 +22,38 @@ from distributed.client import ClosedClientError
 from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
-from framehouse.errors import EngineUnavailable, FramehouseError
+from framehouse.alone import Beat, Death, guarded, run_alone
+from framehouse.errors import EngineUnavailable, FramehouseError, InferenceError, InferenceTimeout
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")
-Beat = Callable[[], None]
 
 _LOST = (CommClosedError, ClosedClientError, concurrent.futures.CancelledError, asyncio.CancelledError, OSError)
 """Dask's own FutureCancelledError and FuturesCancelledError are kinds of concurrent.futures.CancelledError."""
-_STALLED_EXIT_CODE = 86
 _ADDRESS = re.compile(r"[a-z]+://[^/\s]+:\d+")
+_MOST_DEATHS = 2
+"""Alone. The second is what tells a poisonous chunk from bad luck."""
+_MOST_LOST = 4
+"""Workers that may die around a chunk that runs alone in a child of theirs, before that too is held against it."""
+_MOST_TIMEOUTS = 3
+"""The first beside others, then alone."""
+_MOST_SLOW = 3
+"""Chunks in a row that nothing answers: then it is the server, not they."""
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """A chunk that is not tried any more: it killed every process that had it alone, or no server answered it in time.
+
+    Attributes:
+        deaths: of its processes, in order.
+        error: the last timeout, where that is why.
+    """
+
+    deaths: tuple[Death, ...] = ()
+    error: FramehouseError | None = None
 
 
 def run_chunks(
@@ -45,34 +64,31 @@ def run_chunks(
     window: int = 0,
     stall_s: float = 180.0,
     on_wait: Callable[[], None] = lambda: None,
-) -> Iterator[tuple[T, R | None]]:
+    is_accused: Callable[[T], bool] = lambda _task: False,
+) -> Iterator[tuple[T, R | GivenUp]]:
     """Run tasks on the cluster, at most `window` in flight, and yield each with its receipt as it ends.
 
     Args:
         address: of the Dask scheduler.
         work: picklable function of (task, beat); runs in a worker process and calls beat() whenever it gets forward.
         window: 0 takes twice the number of workers.
-        stall_s: a task that does not beat for so long takes its worker process down (hung decoder, hung call).
+        stall_s: a task that does not beat for so long takes its process down (hung decoder, hung call).
         on_wait: called about once a second and after each ended task.
+        is_accused: whether a task has killed before; it runs alone from the first.
 
     Yields:
-        (task, receipt); the receipt is None for a suspect: its workers died several times, alone as well.
+        (task, receipt), or (task, what is known of why it was given up).
 
     Raises:
         EngineUnavailable: no scheduler, or it went away.
+        InferenceError: code `inference.timeout`, the server answers no chunk in time; not worth another try.
         Exception: whatever the work raises, as it raised it.
     """
-    suspects: list[T] = []
     with _connect(address) as client:
+        window = window or _default_window(client)
+        flight = _Flight(client, work, stall_s, window, on_wait)
         try:
-            for task, receipt in _run(client, work, tasks, window or _default_window(client), stall_s, on_wait):
-                if receipt is None:
-                    suspects.append(task)
-                else:
-                    yield task, receipt
-            for suspect in suspects:  # alone: it may only have sat beside the guilty one
-                log.warning("chunk killed its workers, trying it alone", chunk=str(suspect)[:120])
-                yield from _run(client, work, [suspect], 1, stall_s, on_wait)
+            yield from flight.run(_Try(task, alone=is_accused(task)) for task in tasks)
         except _WorkFailed as failed:
             raise failed.cause from None
         except _LOST as error:
@@ -94,31 +110,132 @@ def _default_window(client: distributed.Client) -> int:
     return 2 * max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
 
 
-def _run(
-    client: distributed.Client,
-    work: Callable[[T, Beat], R],
-    tasks: Sequence[T],
-    window: int,
-    stall_s: float,
-    on_wait: Callable[[], None],
-) -> Iterator[tuple[T, R | None]]:
-    waiting = iter(tasks)
-    in_flight: dict[distributed.Future[R], T] = {}
-    while True:
-        while len(in_flight) < window and (task := next(waiting, None)) is not None:
-            future = client.submit(guarded, work, task, stall_s, key=f"chunk-{uuid4().hex}", pure=False)
-            in_flight[future] = task
-        if not in_flight:
-            return
+@dataclass(frozen=True, slots=True)
+class _Try(Generic[T]):
+    """A task, and what has happened to it so far."""
+
+    task: T
+    alone: bool = False
+    deaths: tuple[Death, ...] = ()
+    n_lost: int = 0
+    n_timeouts: int = 0
+
+
+class _Flight(Generic[T, R]):
+    """The tasks of one call: waiting, in flight, and those that nothing answered, which come last and one by one."""
+
+    def __init__(
+        self,
+        client: distributed.Client,
+        work: Callable[[T, Beat], R],
+        stall_s: float,
+        window: int,
+        on_wait: Callable[[], None],
+    ) -> None:
+        self._client, self._work, self._stall_s, self._window = client, work, stall_s, window
+        self._on_wait = on_wait
+        self._again: deque[_Try[T]] = deque()
+        self._slow: deque[_Try[T]] = deque()
+        self._in_flight: dict[distributed.Future[Any], _Try[T]] = {}
+        self._n_slow_in_a_row = 0
+
+    def run(self, tries: Iterator[_Try[T]]) -> Iterator[tuple[T, R | GivenUp]]:
+        """Yield every task once, with its end; after a failure what is in flight is waited for, and then it is raised.
+
+        Else a chunk would go on unseen, and be done a second time by the run that tries again.
+        """
+        failure: _WorkFailed | None = None
+        while True:
+            while failure is None and len(self._in_flight) < self._window and (one := self._next(tries)) is not None:
+                self._submit(one)
+            if not self._in_flight:
+                break
+            for future in self._ended():
+                one = self._in_flight.pop(future)
+                try:
+                    end = self._judged(one, future)
+                except _WorkFailed as failed:
+                    failure = failure or failed
+                else:
+                    if end is not None:
+                        yield one.task, end
+            self._on_wait()
+        if failure is not None:
+            raise failure
+
+    def _next(self, tries: Iterator[_Try[T]]) -> _Try[T] | None:
+        if self._again:
+            return self._again.popleft()
+        if (one := next(tries, None)) is not None:
+            return one
+        return self._slow.popleft() if self._slow and not self._in_flight else None
+
+    def _submit(self, one: _Try[T]) -> None:
+        call = _alone if one.alone else guarded
+        future = self._client.submit(call, self._work, one.task, self._stall_s, key=f"chunk-{uuid4().hex}", pure=False)
+        self._in_flight[future] = one
+
+    def _ended(self) -> set[distributed.Future[Any]]:
         try:
-            with client.as_current():
-                done, _ = distributed.wait(list(in_flight), timeout=1, return_when="FIRST_COMPLETED")  # type: ignore[no-untyped-call]
+            with self._client.as_current():
+                done, _ = distributed.wait(list(self._in_flight), timeout=1, return_when="FIRST_COMPLETED")  # type: ignore[no-untyped-call]
         except TimeoutError:
-            done = set()
-        for future in done:
-            task = in_flight.pop(future)
-            yield task, _receipt(future)
-        on_wait()
+            return set()
+        return set(done)
+
+    def _judged(self, one: _Try[T], future: distributed.Future[Any]) -> R | GivenUp | None:
+        """How a task ended; None when it is tried again. Raises what the work raised, as `_WorkFailed`."""
+        if future.status != "error":
+            result = future.result()
+            if isinstance(result, Death):
+                return self._died(one, result)
+            self._n_slow_in_a_row = 0
+            return result  # type: ignore[no-any-return]
+        cause = future.exception()  # type: ignore[no-untyped-call]
+        if isinstance(cause, KilledWorker):
+            return self._accused(one)
+        if isinstance(cause, InferenceTimeout):
+            return self._unanswered(one, cause)
+        raise _WorkFailed(cause)
+
+    def _accused(self, one: _Try[T]) -> GivenUp | None:
+        """The worker died that held it; whose fault that was shows alone."""
+        log.warning("chunk was in a worker that died, trying it alone", chunk=str(one.task)[:120])
+        if one.alone and one.n_lost >= _MOST_LOST:
+            return self._died(one, Death("its worker died with it", 0.0, ""))
+        self._again.append(replace(one, alone=True, n_lost=one.n_lost + one.alone))
+        return None
+
+    def _died(self, one: _Try[T], death: Death) -> GivenUp | None:
+        deaths = (*one.deaths, death)
+        log.error("chunk killed its process alone", chunk=str(one.task)[:120], cause=death.cause, n_deaths=len(deaths))
+        if len(deaths) >= _MOST_DEATHS:
+            return GivenUp(deaths)
+        self._again.append(replace(one, deaths=deaths))
+        return None
+
+    def _unanswered(self, one: _Try[T], error: InferenceTimeout) -> GivenUp | None:
+        """A server or model hangs on it, or is slow with everybody: tried again when no other chunk is in flight."""
+        n_timeouts = one.n_timeouts + 1
+        log.warning("chunk got no answer in time", chunk=str(one.task)[:120], n_timeouts=n_timeouts)
+        if n_timeouts < _MOST_TIMEOUTS:
+            self._slow.append(replace(one, n_timeouts=n_timeouts))
+            return None
+        self._n_slow_in_a_row += 1
+        if self._n_slow_in_a_row >= _MOST_SLOW:
+            raise _WorkFailed(
+                InferenceError(
+                    f"{_MOST_SLOW} chunks in a row got no answer in time, {_MOST_TIMEOUTS} times each",
+                    code=error.code, hint="see the log of the Triton server, then retry the job",
+                )
+            )  # fmt: skip
+        return GivenUp(error=error)
+
+
+def _alone(work: Callable[[T, Beat], R], task: T, stall_s: float) -> R | Death:
+    """In a worker: have the task done by a child process with nothing but it, under the worker's own memory limit."""
+    limit = distributed.get_worker().memory_manager.memory_limit
+    return run_alone(work, task, stall_s, memory_bytes=int(limit or 0))
 
 
 class _WorkFailed(Exception):
@@ -129,47 +246,6 @@ class _WorkFailed(Exception):
         self.cause = cause
 
 
-def _receipt(future: distributed.Future[R]) -> R | None:
-    """What an ended task returned; None when its workers died. Raises what the work raised, as `_WorkFailed`."""
-    if future.status != "error":
-        return future.result()
-    cause = future.exception()  # type: ignore[no-untyped-call]
-    if isinstance(cause, KilledWorker):
-        return None
-    raise _WorkFailed(cause)
-
-
-def guarded(work: Callable[[T, Beat], R], task: T, stall_s: float) -> R:
-    """Run the work under a watchdog: without a beat for `stall_s` seconds the process ends itself.
-
-    A decoder that hangs inside a library cannot be interrupted from Python; only its process can be ended. Dask then
-    runs the task on another worker, and names it a suspect after a few deaths.
-    """
-    beaten_at = time.monotonic()
-    over = threading.Event()
-
-    def beat() -> None:
-        nonlocal beaten_at
-        beaten_at = time.monotonic()
-
-    def watch() -> None:
-        while not over.wait(min(1.0, stall_s / 4)):
-            if time.monotonic() - beaten_at > stall_s:
-                log.error("chunk makes no progress, ending its worker", stall_s=stall_s, chunk=str(task)[:120])
-                os._exit(_STALLED_EXIT_CODE)
-
-    watchdog = threading.Thread(target=watch, name="chunk-watchdog", daemon=True)
-    watchdog.start()
-    try:
-        return work(task, beat)
-    except FramehouseError as error:
-        failure = error.bare()
-    finally:
-        over.set()
-        watchdog.join()
-    raise failure  # out here it has no context: Dask pickles causes too, and sends a bare Exception where it cannot
-
-
 def worker_count(address: str) -> int:
     """How many workers the scheduler has.
 
@@ -178,3 +254,16 @@ def worker_count(address: str) -> int:
     """
     with _connect(address) as client:
         return len(client.scheduler_info(n_workers=-1)["workers"])
+
+
+def ask_workers(address: str, question: Callable[[T], R], about: T) -> dict[str, R]:
+    """What each worker answers to a short question, by its address; one that goes away meanwhile is left out.
+
+    Raises:
+        EngineUnavailable: no scheduler answers.
+    """
+    with _connect(address) as client:
+        try:
+            return dict(client.run(question, about, on_error="ignore"))
+        except _LOST as error:
+            raise EngineUnavailable("the Dask scheduler went away", hint="it is restarted; retry") from error

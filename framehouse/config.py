@@ -26,14 +26,16 @@ ROOT = Path(__file__).resolve().parent.parent
 class TritonSettings(BaseModel):
     """Where inference happens."""
 
-    url: str = Field(default="", description="host:port of a Triton gRPC endpoint; empty starts the embedded server")
+    url: str = Field(
+        default="", description="host:port of Triton gRPC endpoints, by comma; empty starts the embedded server"
+    )
     model_repository: Path | None = Field(default=None, description="model repository folder; default triton_models/")
     preload: str = Field(default="detector", description="models loaded at start, by comma; others when first used")
     request_timeout_s: float = Field(default=60.0, gt=0, description="deadline of one inference request")
     shared_memory: bool = Field(
         default=True, description="use system shared memory when a handshake shows that it works"
     )
-    in_flight: int = Field(default=4, ge=1, le=64, description="requests in flight per worker and model")
+    in_flight: int = Field(default=4, ge=1, le=64, description="requests in flight per worker, model and Triton")
 
 
 class DaskSettings(BaseModel):
@@ -51,7 +53,11 @@ class PrefectSettings(BaseModel):
     api_url: str = Field(default="", description="http://host:port/api of a Prefect server; empty starts a local one")
     max_waiting_runs: int = Field(default=32, ge=1, description="runs created ahead of the ones that work")
     work_pool: str = Field(default="framehouse", description="process work pool whose runs our runner takes")
+    crashed_after_s: float = Field(
+        default=600.0, ge=90, description="our own server calls a run crashed that was silent for so long"
+    )
     run_slots: int = Field(default=4, ge=0, description="flow runs at once; 0 leaves all runs to `prefect worker`")
+    side_slots: int = Field(default=2, ge=1, description="runs of other flows than videos at once, beside run_slots")
 
 
 class StateSettings(BaseModel):
@@ -71,6 +77,15 @@ class StoreSettings(BaseModel):
     query_memory: str = Field(default="2GB", description="DuckDB memory limit of a reader")
 
 
+class LakeSettings(BaseModel):
+    """Parts, plans and run records."""
+
+    url: str = Field(
+        default="",
+        description="s3://, gs:// or az:// address of a lake that several hosts share; empty: FRAMEHOUSE_HOME/lake",
+    )
+
+
 class JobSettings(BaseModel):
     """Defaults of a job."""
 
@@ -79,6 +94,12 @@ class JobSettings(BaseModel):
         default=0.05, ge=0, le=1, description="a video fails above this share of gaps in any model"
     )
     max_attempts: int = Field(default=8, ge=1, description="attempts without progress before a job is given up")
+    stall_s: float = Field(
+        default=180.0, gt=0, description="a chunk without a packet read or an answer for so long has its process ended"
+    )
+    frame_deadline_s: float = Field(
+        default=1800.0, gt=0, description="a chunk that reads packets but settles no frame for so long is given up"
+    )
 
 
 class SourceSettings(BaseModel):
@@ -89,8 +110,19 @@ class SourceSettings(BaseModel):
     max_pixels: int = Field(default=8192 * 8192, description="largest picture that is decoded")
     stall_timeout_s: float = Field(default=30.0, gt=0, description="give a download up when no byte came for so long")
     max_redirects: int = Field(default=5, ge=0, description="redirects followed")
+    total_timeout_s: float = Field(
+        default=6 * 3600.0, gt=0, description="longest download of a URL that came over HTTP; others have no limit"
+    )
     private_networks: list[str] = Field(
         default=[], description="networks (CIDR) that the API may reach although they are private"
+    )
+
+
+class CatalogSettings(BaseModel):
+    """Places that are watched for videos."""
+
+    settle_s: float = Field(
+        default=10.0, ge=0, description="a file changed so short a time ago is left to the next scan: it may be half"
     )
 
 
@@ -116,6 +148,10 @@ class ApiSettings(BaseModel):
     upload_ttl_s: int = Field(default=24 * 3600, gt=0, description="life of a signed upload URL")
     result_ttl_s: int = Field(default=7 * 24 * 3600, gt=0, description="life of a signed result URL")
     upload_wait_s: float = Field(default=900.0, gt=0, description="a job waits so long for its upload to arrive")
+    max_queries: int = Field(default=4, ge=1, le=32, description="SQL queries and searches at once; more are refused")
+    cors_origins: list[str] = Field(
+        default=[], description="pages of other sites (scheme://host[:port]) whose scripts may ask; none by default"
+    )
 
     @property
     def is_loopback(self) -> bool:
@@ -155,6 +191,19 @@ class KeepSettings(BaseModel):
     floor_wait_s: float = Field(default=600.0, ge=0, description="a download waits so long for room before it gives up")
 
 
+class StackSettings(BaseModel):
+    """What `framehouse up` starts on this host."""
+
+    parts: str = Field(
+        default="",
+        description="prefect, triton, dask-scheduler, dask-workers, loader, runner, api, by comma: only these; "
+        "empty: all that the settings do not place elsewhere",
+    )
+    host: str = Field(
+        default="127.0.0.1", description="address on which Prefect, Triton and Dask of this host can be reached"
+    )
+
+
 class Settings(BaseSettings):
     """All settings, with their groups."""
 
@@ -166,11 +215,14 @@ class Settings(BaseSettings):
     prefect: PrefectSettings = Field(default_factory=PrefectSettings)
     state: StateSettings = Field(default_factory=StateSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
+    lake: LakeSettings = Field(default_factory=LakeSettings)
     jobs: JobSettings = Field(default_factory=JobSettings)
     source: SourceSettings = Field(default_factory=SourceSettings)
     api: ApiSettings = Field(default_factory=ApiSettings)
     models: ModelSettings = Field(default_factory=ModelSettings)
+    catalog: CatalogSettings = Field(default_factory=CatalogSettings)
     keep: KeepSettings = Field(default_factory=KeepSettings)
+    stack: StackSettings = Field(default_factory=StackSettings)
 
     @property
     def store_dir(self) -> Path:
@@ -179,8 +231,13 @@ class Settings(BaseSettings):
 
     @property
     def lake_dir(self) -> Path:
-        """Parts, plans and run records: the truth."""
+        """Parts, plans and run records: the truth, where it does not lie in a bucket."""
         return self.home / "lake"
+
+    @property
+    def lake_place(self) -> tuple[str, Path]:
+        """The folder or address of the lake, and where copies of a bucket's parts are kept: for `open_lake`."""
+        return self.lake.url or str(self.lake_dir), self.home / "cache" / "lake"
 
     @property
     def state_dir(self) -> Path:

@@ -25,11 +25,15 @@
     │ ├ MigrationError       store.migration
     │ ├ QueryRejected        store.query_rejected
     │ ├ QueryTimeout         store.query_timeout
-    │ └ StoreLocked*         store.locked
+    │ ├ StoreLocked*         store.locked
+    │ └ LakeUnavailable*     store.lake_unavailable
     ├ JobError               job.error
     │ ├ JobNotFound          job.not_found
     │ ├ LeaseLost            job.lease_lost
+    │ ├ BudgetSpent          budget.spent
     │ ├ DeploymentMissing    job.deployment_missing
+    │ ├ CatalogNotFound      job.catalog_not_found
+    │ ├ CatalogExists        job.catalog_exists
     │ └ EngineUnavailable*   job.engine_unavailable
     └ ApiError               api.error
       ├ BadRequest           api.bad_request
@@ -243,6 +247,14 @@ class StoreLocked(StoreError):
     default_hint = "only one loader may write; see: framehouse status"
 
 
+class LakeUnavailable(StoreError):
+    """The bucket of the lake is throttled, broken off, or does not answer."""
+
+    default_code = "store.lake_unavailable"
+    retryable = True
+    default_hint = "the bucket may be down; retry later"
+
+
 class JobError(FramehouseError):
     """The engine."""
 
@@ -263,11 +275,32 @@ class LeaseLost(JobError):
     default_hint = "another run works on this job now"
 
 
+class BudgetSpent(JobError):
+    """A cap is reached: the job pauses, and keeps what it has."""
+
+    default_code = "budget.spent"
+    default_hint = "framehouse jobs resume JOB_ID"
+
+
 class DeploymentMissing(JobError):
     """Prefect knows no deployment of that name."""
 
     default_code = "job.deployment_missing"
     default_hint = "run: framehouse up"
+
+
+class CatalogNotFound(JobError):
+    """No such catalogue."""
+
+    default_code = "job.catalog_not_found"
+    default_hint = "list them: framehouse catalog list"
+
+
+class CatalogExists(JobError):
+    """The name of a catalogue is taken."""
+
+    default_code = "job.catalog_exists"
+    default_hint = "give another --name, or remove the old one first: framehouse catalog remove NAME"
 
 
 class EngineUnavailable(JobError):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from pathlib import Path
 
 import structlog
 
@@ -18,7 +17,7 @@ from framehouse.config import Settings, load_settings
 from framehouse.errors import StoreError, StoreLocked
 from framehouse.readiness import say_ready
 from framehouse.results.files import sweep_temporary
-from framehouse.results.lake import Lake
+from framehouse.results.opening import open_lake
 from framehouse.room import Room
 from framehouse.state import State, open_state
 from framehouse.store.load import SetAside
@@ -40,7 +39,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
     settings = load_settings()
-    lake = Lake(settings.lake_dir)
+    lake = open_lake(*settings.lake_place)
     if n_swept := sweep_temporary(lake.root):
         log.info("leftovers of interrupted writes removed", n_files=n_swept)
     while not stop.is_set():
@@ -86,17 +85,16 @@ def _drain_once(publisher: Publisher, state: State, room: Room) -> bool:
         elapsed_s=round(time.monotonic() - started, 3),
     )  # fmt: skip
     for item in published.set_aside if published else ():
-        if Path(f"{item.path}.bad").exists():  # other files that were not loaded stay where they are
+        if item.video_id:  # other files that were not loaded stay where they are
             _tell_set_aside(state, item)
     return True
 
 
 def _tell_set_aside(state: State, item: SetAside) -> None:
     """A part is out of the lake: say whose frames are owed again, and how they come back."""
-    video_id = Path(item.path).parent.parent.name
-    jobs = [job.job_id for job in state.list_jobs(video_ids=[video_id])]
+    jobs = [job.job_id for job in state.list_jobs(video_ids=[item.video_id])]
     log.error(
-        "part set aside, its frames are owed again", video_id=video_id, path=item.path, code=item.code,
+        "part set aside, its frames are owed again", video_id=item.video_id, path=item.path, code=item.code,
         cause=item.message, hint=f"framehouse jobs retry {' '.join(jobs)}" if jobs else "run the video again",
     )  # fmt: skip
 

@@ -1,4 +1,5 @@
-"""`make demo`: the README's first minute, for real. Starts the stack, infers three videos, asks SQL, draws boxes.
+"""`make demo`: the README's first minutes, for real. Starts the stack, runs every model that ships over three videos,
+asks SQL, searches, draws boxes.
 
 Prints each command before it runs it, so that what scrolls by can be typed again. A stack that runs already is used and
 left running.
@@ -14,23 +15,35 @@ from pathlib import Path
 
 from framehouse.cli.stack import running_stack
 from framehouse.config import load_settings
+from framehouse.inference.repository import load_specs
 from framehouse.samples import sample_videos
 
 FRAMEHOUSE = Path(sys.executable).with_name("framehouse")
 
 QUESTIONS = {
-    "What was seen, in which video, and when first?": """
-SELECT regexp_extract(v.uri, '[^/]+$') AS video, d.class_name, count(*) AS boxes,
+    "What was seen, in which video, by which model, and when first?": """
+SELECT regexp_extract(v.uri, '[^/]+$') AS video, d.class_name, d.model_id, count(*) AS boxes,
        count(DISTINCT d.frame_offset) AS frames, round(min(f.time_offset_s), 1) AS first_seen_s
 FROM detections d
 JOIN frames f USING (video_id, frame_offset)
 JOIN videos v USING (video_id)
 WHERE d.confidence >= 0.4
-GROUP BY ALL ORDER BY video, boxes DESC LIMIT 12""",
-    "Is every planned frame accounted for?": """
-SELECT regexp_extract(v.uri, '[^/]+$') AS video, c.model_id, c.n_planned, c.n_loaded, c.n_gaps, c.n_unexplained
-FROM completeness c JOIN videos v USING (video_id) ORDER BY video""",
+GROUP BY ALL ORDER BY video, boxes DESC LIMIT 14""",
+    "Where does the man in the car look? Degrees; yaw to the left of the picture, pitch upwards": """
+SELECT floor(f.time_offset_s)::INT AS second, count(*) AS faces, round(degrees(avg(g.yaw_rad))) AS yaw,
+       round(degrees(avg(g.pitch_rad))) AS pitch
+FROM gazes g
+JOIN frames f USING (video_id, frame_offset)
+JOIN videos v USING (video_id)
+WHERE v.uri LIKE '%carphone%'
+GROUP BY ALL ORDER BY second""",
+    "Is every planned frame of every model accounted for?": """
+SELECT model_id, sum(n_planned) AS planned, sum(n_loaded) AS loaded, sum(n_gaps) AS gaps,
+       sum(n_unexplained) AS unexplained
+FROM completeness
+GROUP BY ALL ORDER BY model_id""",
 }
+SEARCHES = ("automobile", "man in a suit")
 
 
 def main() -> int:
@@ -42,10 +55,14 @@ def main() -> int:
     out = settings.home / "demo-bikes.mp4"
     try:
         framehouse("up")
-        framehouse("run", *sorted(samples.values()))
+        models = sorted({spec.slug for spec in load_specs([settings.model_repository]).values()})
+        framehouse("run", *sorted(samples.values()), *(word for slug in models for word in ("--model", slug)))
         for question, query in QUESTIONS.items():
             say(f"\n# {question}")
             framehouse("sql", query.strip())
+        for wanted in SEARCHES:
+            say("\n# Moments by meaning: the models need no class of this name")
+            framehouse("search", wanted, "--top", "4")
         framehouse("render", samples["bikes.mp4"], "--out", out)
     except subprocess.CalledProcessError as error:
         say(f"\nthat command failed; see the logs in {settings.log_dir}")

@@ -1,4 +1,4 @@
-"""The one retry policy: try again what the error's class calls retryable, with growing pauses."""
+"""The one retry policy: try again what the error's class calls retryable, with growing pauses that nobody shares."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from prefect.client.schemas.objects import State, TaskRun
 from framehouse.errors import FramehouseError
 
 DELAYS_S = [1.0, 2.0, 4.0, 8.0, 15.0, 30.0]
+JITTER = 0.5
+"""Share by which a pause may be longer, by chance: what failed together does not come back together."""
 
 
 def is_retryable(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -22,6 +24,7 @@ def is_retryable(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> boo
 RETRY: dict[str, Any] = {
     "retries": len(DELAYS_S),
     "retry_delay_seconds": DELAYS_S,
+    "retry_jitter_factor": JITTER,
     "retry_condition_fn": is_retryable,
     "cache_policy": NO_CACHE,
     "persist_result": False,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from prefect import task
 
-from framehouse.cluster import run_chunks
-from framehouse.inference.run import give_up_chunk, infer_chunk
+from framehouse.cluster import GivenUp, run_chunks
 from framehouse.inference.specs import ModelSpec
+from framehouse.jobs.allowance import hold_allowance
+from framehouse.jobs.at_hand import describe_video, lent
 from framehouse.jobs.attempt import Attempt, hold_video
+from framehouse.jobs.chunks import infer_held
 from framehouse.jobs.outcome import Totals
-from framehouse.jobs.plans import PlanRef, chunk_tasks
+from framehouse.jobs.plans import PlanRef, held_chunks
+from framehouse.jobs.quarantine import give_up, has_killed
 from framehouse.room import WhenRoom
 from tasks._policy import RETRY
 from tasks._progress import Progress
@@ -21,11 +26,21 @@ def infer_video(attempt: Attempt, ref: PlanRef, models: tuple[ModelSpec, ...]) -
     attempt.enter("infer", n_planned=ref.n_frames * len(models))
     totals = Totals(models, ref.n_frames)
     progress = Progress(attempt, ref.n_frames * len(models))
-    dask = attempt.settings.dask
-    with hold_video(attempt, ref.video_id):
-        tasks = WhenRoom(chunk_tasks(attempt, ref, models), attempt.settings.room)
-        for chunk_task, receipt in run_chunks(attempt.endpoints.dask_address, infer_chunk, tasks, window=dask.window):
-            totals.add(receipt or give_up_chunk(chunk_task, "decode.worker_died"))
+    settings, address = attempt.settings, attempt.endpoints.dask_address
+    video = describe_video(attempt, ref.video_id, Path(ref.path))
+    with hold_video(attempt, ref.video_id), lent(attempt, video), hold_allowance(attempt) as allowance:
+        held = WhenRoom(allowance.cut(held_chunks(attempt, ref, models, video)), settings.room)
+        ends = run_chunks(
+            address, infer_held, held, window=settings.dask.window, stall_s=settings.jobs.stall_s,
+            is_accused=lambda chunk: has_killed(attempt, chunk),
+        )  # fmt: skip
+        for chunk, end in ends:
+            receipt = give_up(attempt, chunk.task, end) if isinstance(end, GivenUp) else end
+            totals.add(receipt)
+            allowance.note(receipt)
             progress.show(totals.n_settled)
+            if allowance.is_over:
+                break
+        totals.spent = allowance.spent
     progress.finish(totals.uses())
     return totals

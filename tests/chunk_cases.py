@@ -191,7 +191,7 @@ class FakeTriton:
 
 def use_fake(monkeypatch: pytest.MonkeyPatch, fake: FakeTriton) -> FakeTriton:
     """Let `infer_chunk` talk to this one from now on."""
-    monkeypatch.setattr("framehouse.inference.run.connect", lambda _target: fake)
+    monkeypatch.setattr("framehouse.inference.run.connect_all", lambda _target: fake)
     return fake
 
 

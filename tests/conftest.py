@@ -14,6 +14,7 @@ import real_parts
 from real_parts import LEDGER, ROOT, PartLedger, cache_folder, require
 
 if TYPE_CHECKING:
+    from cloud import Cloud, Kind
     from framehouse.inference.server import TritonServer
     from framehouse.inference.specs import ModelSpec
     from framehouse.inference.triton import TritonClient
@@ -158,6 +159,34 @@ def postgres_url(new_postgres_database: Callable[[], str]) -> str:
 
 
 @pytest.fixture(scope="session")
+def s3_cloud() -> Iterator[Cloud]:
+    """moto's S3 server behind a gate; `s3_cloud.new_store()` is an empty bucket of the test's own."""
+    yield from _cloud("s3", "moto")
+
+
+@pytest.fixture(scope="session")
+def gs_cloud() -> Iterator[Cloud]:
+    """fake-gcs-server behind a gate."""
+    yield from _cloud("gs", "fake-gcs-server")
+
+
+@pytest.fixture(scope="session")
+def az_cloud() -> Iterator[Cloud]:
+    """azurite behind a gate."""
+    yield from _cloud("az", "azurite")
+
+
+def _cloud(kind: Kind, part: str) -> Iterator[Cloud]:
+    from cloud import SERVERS, CloudMissing
+
+    try:
+        with SERVERS[kind]() as cloud:
+            yield cloud
+    except CloudMissing as missing:
+        require(part, str(missing))
+
+
+@pytest.fixture(scope="session")
 def sample_videos() -> dict[str, Path]:
     """The real sample videos by file name (`bikes.mp4` …), fetched once into the cache folder."""
     from framehouse.errors import SourceUnavailable
@@ -215,7 +244,10 @@ def load_served(triton: TritonServer, added_models: Path) -> Callable[[str], tup
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The whole local stack, started once in a run by `framehouse up`, with a FRAMEHOUSE_HOME of its own."""
+    """The whole local stack, started once in a run by `framehouse up`, with a FRAMEHOUSE_HOME of its own.
+
+    Of the private addresses the API may fetch from 127.0.0.2 alone: a test's web server listens there.
+    """
     from framehouse.errors import ConfigError
     from framehouse.inference.server_env import check_platform
     from local_stack import running_stack
@@ -224,5 +256,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         check_platform()
     except ConfigError as error:
         require("stack", error.line())
-    with running_stack(tmp_path_factory.mktemp("stack") / "home") as running:
+    web = {"FRAMEHOUSE_SOURCE__PRIVATE_NETWORKS": '["127.0.0.2/32"]'}
+    with running_stack(tmp_path_factory.mktemp("stack") / "home", **web) as running:
         yield running

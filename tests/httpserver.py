@@ -27,6 +27,7 @@ class Site:
     etag: str = '"one"'
     next_content: bytes = b""
     location: str = ""
+    reason: bytes = b""  # body of a mode that is a status
     requests: list[dict[str, str]] = field(default_factory=list)
     n_sent: int = 0
     port: int = 0
@@ -49,7 +50,7 @@ class _Handler(BaseHTTPRequestHandler):
         site = self.site
         site.requests.append({"path": self.path, **{name.lower(): value for name, value in self.headers.items()}})
         if site.mode.isdecimal():
-            self._answer(int(site.mode))
+            self._answer(int(site.mode), body=site.reason)
         elif site.mode == "redirect" and not self.path.startswith("/final"):
             self._answer(302, {"Location": "/final.mp4?signature=secret"})
         elif site.mode == "redirect_loop":

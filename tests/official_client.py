@@ -26,13 +26,13 @@ class ClientMissing(Exception):
     """No environment with this release can be made; the text says why."""
 
 
-def client_python(version: str, cache: Path) -> Path:
-    """Python of an environment that holds this release, made once in the cache folder.
+def client_python(version: str, cache: Path, *more: str) -> Path:
+    """Python of an environment that holds this release (and `more` packages), made once in the cache folder.
 
     Raises:
         ClientMissing: the registry does not give it.
     """
-    env = cache / f"roboflow-{version}"
+    env = cache / "-".join([f"roboflow-{version}", *(name.replace("==", "-") for name in more)])
     stamp = env / ".made"
     if not stamp.exists():
         shutil.rmtree(env, ignore_errors=True)
@@ -43,7 +43,7 @@ def client_python(version: str, cache: Path) -> Path:
         else:
             _do(sys.executable, "-m", "venv", str(env))
             install = [str(env / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-        _do(*install, f"roboflow=={version}")
+        _do(*install, f"roboflow=={version}", *more)
         stamp.touch()
     return env / "bin" / "python"
 

@@ -24,6 +24,9 @@ FIXTURE_PARTS = {
     "triton": "triton",
     "new_postgres_database": "postgres",
     "stack": "stack",
+    "s3_cloud": "moto",
+    "gs_cloud": "fake-gcs-server",
+    "az_cloud": "azurite",
 }
 REAL_FOLDERS = ("integration", "e2e")
 

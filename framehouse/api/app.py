@@ -5,54 +5,65 @@ from __future__ import annotations
 from importlib import metadata
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from framehouse.api import errors
 from framehouse.api.context import Api
+from framehouse.api.limits import BodyLimit
+from framehouse.api.paths import OneSlash
 from framehouse.api.routes import (
+    catalogs,
     docs,
+    events,
     health,
     jobs,
+    keys,
+    ledger,
+    metrics,
     models,
     query,
     results,
     resumable,
     roboflow,
+    search,
+    shares,
     uploads,
     videos,
     webhooks,
 )
 from framehouse.api.signing import UrlSigner
+from framehouse.api.slots import Slots
 from framehouse.config import Settings
 from framehouse.state import open_state
-from framehouse.state.keys import Keys
+from framehouse.state.keys import Keys, check_workspace
 
-RESERVED = frozenset(
-    {
-        "v1",
-        "ui",
-        "docs",
-        "openapi.json",
-        "health",
-        "metrics",
-        "videoinfer",
-        "video_upload_signed_url",
-        "uploads",
-        "results",
-    }
-)
-"""First path segments that are ours: no workspace may bear them."""
+_RESOURCES = (
+    docs, health, metrics, keys, jobs, ledger, shares, events, videos, catalogs, models, query, search, webhooks,
+    resumable, uploads, results, roboflow,
+)  # fmt: skip
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The server's application. Opens the state database; raises what `open_state` raises."""
+    """The server's application. Opens the state database; raises what `open_state` and `check_workspace` raise."""
+    check_workspace(settings.api.workspace)
     app = FastAPI(
         title="Framehouse", version=metadata.version("framehouse"), docs_url=None, redoc_url=None,
         description="Self-hosted video inference.", redirect_slashes=False, responses=errors.PROMISED,
     )  # fmt: skip
     state = open_state(settings.state_url, pooled=True)
-    app.state.api = Api(settings, state, Keys(state.engine), UrlSigner.of(settings.state_dir), settings.api.is_loopback)
+    app.state.api = Api(
+        settings, state, Keys(state.engine), UrlSigner.of(settings.state_dir), settings.api.is_loopback,
+        Slots(settings.api.max_queries),
+    )  # fmt: skip
     errors.install(app)
-    for resource in (docs, health, jobs, videos, models, query, webhooks, resumable, uploads, results, roboflow):
+    app.add_middleware(BodyLimit)
+    app.add_middleware(OneSlash)
+    if settings.api.cors_origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=settings.api.cors_origins, allow_methods=["*"],
+            allow_headers=["Authorization", "Content-Type", "Upload-Offset"],
+        )  # fmt: skip
+    for resource in _RESOURCES:
         app.include_router(resource.router)
     app.include_router(roboflow.account)  # the last: its first segment is any workspace
     return app

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 
 from framehouse.api.signing import UrlSigner
+from framehouse.api.slots import Slots
 from framehouse.config import Settings
 from framehouse.errors import NotAllowed, Unauthorised
 from framehouse.state import State
@@ -21,13 +24,19 @@ _BEARER = HTTPBearer(auto_error=False, description="a key: `framehouse keys crea
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """The server's own things. `is_loopback`: it listens where only this machine reaches it."""
+    """The server's own things.
+
+    Attributes:
+        is_loopback: it listens where only this machine reaches it.
+        query_slots: places for queries and searches.
+    """
 
     settings: Settings
     state: State
     keys: Keys
     signer: UrlSigner
     is_loopback: bool
+    query_slots: Slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +66,40 @@ def key_text(request: Request) -> str:
     return token.strip() if scheme.lower() == "bearer" else request.query_params.get("api_key", "")
 
 
-def caller_of(api: Api, text: str) -> Caller:
-    """Who has this key. A server on the loopback address where no key was ever made lets everybody in.
+def is_local_name(host: str) -> bool:
+    """Whether a Host header can only mean this machine or its own network's name for it.
+
+    Against DNS rebinding: a web page's own name may be made to mean 127.0.0.1, and its scripts then reach this server.
+    A stranger's name has a dot.
+
+    >>> [is_local_name(host) for host in ("127.0.0.1:8800", "localhost", "[::1]:80", "evil.example:8800", "10.0.0.5")]
+    [True, True, True, False, False]
+    """
+    name = urlsplit(f"//{host}").hostname or ""
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return "." not in name or name.endswith(".localhost")
+
+
+def caller_of(api: Api, text: str, host: str, origin: str) -> Caller:
+    """Who has this key. A server on the loopback address where no key was ever made lets this machine's people in.
+
+    Args:
+        text: the key, may be empty.
+        host, origin: headers of the request.
 
     Raises:
-        Unauthorised: unknown or revoked.
+        Unauthorised: unknown or revoked; no key where one is needed.
+        NotAllowed: code `api.origin`, a page of another site asks in a browser of this machine.
     """
     if api.is_loopback and not api.keys.any_ever():
         limits = api.settings.api
+        if not is_local_name(host):
+            raise Unauthorised("a key is needed where this server is reached under a name of the network")
+        if origin and urlsplit(origin).netloc != host and origin not in limits.cors_origins:
+            raise NotAllowed(f"a page of {origin} may not ask here without a key", code="api.origin",
+                             hint="make a key, or name the page in FRAMEHOUSE_API__CORS_ORIGINS")  # fmt: skip
         return Caller(
             "", ("submit", "read", "admin"), limits.workspace, limits.max_waiting_jobs, limits.max_upload_bytes
         )
@@ -78,7 +113,8 @@ def scoped(scope: str) -> Callable[..., Caller]:
     """A dependency: the caller, who must have a scope; admins have every one."""
 
     def find(request: Request, _: Annotated[object, Security(_BEARER)]) -> Caller:
-        caller = caller_of(the_api(request), key_text(request))
+        headers = request.headers
+        caller = caller_of(the_api(request), key_text(request), headers.get("host", ""), headers.get("origin", ""))
         if scope not in caller.scopes and "admin" not in caller.scopes:
             raise NotAllowed(f"this needs the scope {scope}")
         return caller

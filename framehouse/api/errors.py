@@ -35,14 +35,19 @@ STATUS: dict[type[FramehouseError], int] = {
     errors.QueryRejected: 400,
     errors.QueryTimeout: 408,
     errors.StoreLocked: 503,
+    errors.LakeUnavailable: 503,
     errors.StoreError: 503,
     errors.ResultsError: 500,
     errors.JobNotFound: 404,
+    errors.CatalogNotFound: 404,
     errors.EngineUnavailable: 503,
     errors.JobError: 409,
     FramehouseError: 500,
 }
 """The first class of an error's line of descent that is here decides."""
+
+STATUS_OF_CODE: dict[str, int] = {"store.empty": 404, "search.nothing_indexed": 404, "store.no_results": 404}
+"""Narrow codes whose class says something else."""
 
 
 class Problem(BaseModel):
@@ -60,14 +65,15 @@ class ProblemBody(BaseModel):
 
 
 PROMISED: dict[int | str, dict[str, Any]] = {
-    status: {"model": ProblemBody} for status in (400, 401, 403, 404, 405, 408, 409, 422, 429, 500, 502, 503, 507)
+    status: {"model": ProblemBody} for status in (400, 401, 403, 404, 405, 408, 409, 413, 422, 429, 500, 502, 503, 507)
 }
 """Answers that any route may give, for the OpenAPI document."""
 
 
 def status_of(error: FramehouseError) -> int:
     """HTTP status of an error."""
-    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    by_class = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    return STATUS_OF_CODE.get(error.code, by_class)
 
 
 def body_of(error: FramehouseError) -> dict[str, object]:
@@ -90,7 +96,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
-        code = {404: "api.not_found", 405: "api.method"}.get(error.status_code, "api.http")
+        code = {404: "api.not_found", 405: "api.method", 413: "api.too_large"}.get(error.status_code, "api.http")
         named = FramehouseError(f"{request.method} {request.url.path}: {error.detail}", code=code, hint="see /docs")
         return JSONResponse(body_of(named), error.status_code, headers=error.headers)
 

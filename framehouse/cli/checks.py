@@ -69,8 +69,12 @@ def _disk(settings: Settings) -> Check:
 
 def _parts(settings: Settings) -> Check:
     """A part that was set aside leaves frames owed that nobody infers again by himself."""
-    aside = sorted((settings.lake_dir / "parts").glob("*/*/*.parquet.bad"))
-    bad = [path for path in aside if not path.with_suffix("").exists()]
+    from framehouse.results.opening import open_lake
+
+    lake = open_lake(*settings.lake_place)
+    known = set(lake.paths(lake.root / "parts"))
+    aside = sorted(path for path in known if path.suffix == ".bad")
+    bad = [path for path in aside if path.with_suffix("") not in known]
     if not bad:
         return Check("parts", True, "none set aside" if not aside else f"{len(aside)} set aside and inferred again")
     videos = sorted({path.parent.parent.name for path in bad})
@@ -78,7 +82,7 @@ def _parts(settings: Settings) -> Check:
         "parts",
         False,
         f"{len(bad)} damaged, set aside, of {', '.join(videos[:3])}{' …' if len(videos) > 3 else ''}",
-        f"framehouse jobs retry the jobs of these videos, then remove the file {bad[0]}",
+        f"framehouse jobs retry the jobs of these videos, then remove {lake.name_of(bad[0])}",
     )
 
 
@@ -108,9 +112,9 @@ def _triton(settings: Settings) -> str:
     from framehouse.inference.specs import TritonTarget
     from framehouse.inference.triton import connect
 
-    url = find_endpoints(settings).triton_url
-    client = connect(TritonTarget(url, settings.triton.shared_memory, 5.0, 1))
-    return f"{url}, shared memory {'on' if client.uses_shared_memory() else 'off'}"
+    target = TritonTarget(find_endpoints(settings).triton_url, settings.triton.shared_memory, 5.0, 1)
+    shared = {one.url: "on" if connect(one).uses_shared_memory() else "off" for one in target.each()}
+    return "; ".join(f"{url}, shared memory {switch}" for url, switch in shared.items())
 
 
 def _dask(settings: Settings) -> str:

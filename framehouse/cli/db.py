@@ -14,11 +14,13 @@ def migrate() -> None:
     Example: framehouse db migrate
     """
     from framehouse.cli.output import begin, say
-    from framehouse.results.lake import Lake
+    from framehouse.results.opening import open_lake
     from framehouse.store.publish import Publisher
 
     settings = begin()
-    with Publisher(settings.store_dir, Lake(settings.lake_dir), confidence=settings.jobs.confidence) as publisher:
+    with Publisher(
+        settings.store_dir, open_lake(*settings.lake_place), confidence=settings.jobs.confidence
+    ) as publisher:
         done = publisher.publish([])
     say("nothing to do" if done is None else f"published {done.snapshot.name}")
 
@@ -30,13 +32,15 @@ def publish() -> None:
     Example: framehouse db publish
     """
     from framehouse.cli.output import begin, say
-    from framehouse.results.lake import Lake
+    from framehouse.results.opening import open_lake
     from framehouse.state import open_state
     from framehouse.store.publish import LoadEntry, Publisher
 
     settings = begin()
     state = open_state(settings.state_url)
-    with Publisher(settings.store_dir, Lake(settings.lake_dir), confidence=settings.jobs.confidence) as publisher:
+    with Publisher(
+        settings.store_dir, open_lake(*settings.lake_place), confidence=settings.jobs.confidence
+    ) as publisher:
         state.skip_loads(publisher.published_seq)
         rows = state.loads_after(publisher.published_seq)
         entries = [LoadEntry(row.seq, row.kind, row.video_id, row.model_digest, row.job_id) for row in rows]
@@ -53,11 +57,11 @@ def rebuild() -> None:
     Example: framehouse down && framehouse db rebuild && framehouse up
     """
     from framehouse.cli.output import begin, say
-    from framehouse.results.lake import Lake
+    from framehouse.results.opening import open_lake
     from framehouse.store.rebuild import rebuild as rebuild_store
 
     settings = begin()
-    done = rebuild_store(settings.store_dir, Lake(settings.lake_dir), confidence=settings.jobs.confidence)
+    done = rebuild_store(settings.store_dir, open_lake(*settings.lake_place), confidence=settings.jobs.confidence)
     for aside in done.set_aside:
         say(f"left out: {aside.path}: {aside.code}: {aside.message}")
     say(f"published {done.snapshot.name}: {done.n_videos} videos, {done.n_jobs} jobs, {done.n_loads} sets of parts")

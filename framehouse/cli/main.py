@@ -7,7 +7,25 @@ import sys
 
 import typer
 
-from framehouse.cli import db, jobs, keys, models, prune, render, results, run, search, serve, sql, stack, videos
+from framehouse.cli import (
+    backfill,
+    catalog,
+    compare,
+    db,
+    jobs,
+    keys,
+    models,
+    prune,
+    quarantine,
+    render,
+    results,
+    run,
+    search,
+    serve,
+    sql,
+    stack,
+    videos,
+)
 from framehouse.cli.exit_codes import exit_code
 from framehouse.errors import FramehouseError
 
@@ -26,12 +44,16 @@ app.command("status")(stack.status)
 app.command("doctor")(stack.doctor)
 app.command("serve")(serve.serve)
 app.command("run")(run.run)
+app.command("backfill")(backfill.backfill)
 app.add_typer(keys.app, name="keys", help="Keys of the HTTP server.")
-app.add_typer(jobs.app, name="jobs", help="List, show, retry and cancel jobs.")
+app.add_typer(jobs.app, name="jobs", help="List, show, retry, resume and cancel jobs.")
+app.add_typer(catalog.app, name="catalog", help="Folders and buckets that are watched for videos.")
+app.add_typer(quarantine.app, name="quarantine", help="Chunks that killed every process that had them.")
 app.add_typer(videos.app, name="videos", help="List, show and probe videos.")
 app.command("results")(results.results)
 app.command("sql")(sql.sql)
 app.command("search")(search.search)
+app.command("compare")(compare.compare)
 app.command("render")(render.render)
 app.add_typer(models.app, name="models", help="The models that can be run.")
 app.command("prune")(prune.prune)

@@ -304,29 +304,31 @@ def _pull_source(settings: Settings) -> Any:
     )
 
 
-def _server(settings: Settings) -> TritonClient | None:
-    """The server in use, when it answers."""
+def _servers(settings: Settings) -> list[TritonClient]:
+    """The servers in use that answer."""
     from framehouse.config import read_stack_file
     from framehouse.errors import InferenceError
     from framehouse.inference.specs import TritonTarget
 
     url = settings.triton.url or read_stack_file(settings).get("endpoints", {}).get("triton_url", "")
     if not url:
-        return None
+        return []
     from framehouse.inference.triton import connect
 
-    client = connect(TritonTarget(url, False, settings.triton.request_timeout_s, 1))
-    try:
-        client.index(timeout_s=_LOOK_S)  # not "ready": a server that is just unloading a model says that it is not
-    except InferenceError:
-        return None
-    return client
+    found = []
+    for one in TritonTarget(url, False, settings.triton.request_timeout_s, 1).each():
+        try:
+            connect(one).index(timeout_s=_LOOK_S)  # not "ready": while it unloads a model it says that it is not
+            found.append(connect(one))
+        except InferenceError:
+            continue
+    return found
 
 
 def _loaded_models(settings: Settings) -> set[str] | None:
-    """Triton models that the server has loaded; None when no server answers."""
-    server = _server(settings)
-    return None if server is None else {model.name for model in server.index() if model.state == "READY"}
+    """Triton models that every server has loaded; None when no server answers."""
+    loaded = [{m.name for m in server.index() if m.state == "READY"} for server in _servers(settings)]
+    return set.intersection(*loaded) if loaded else None
 
 
 def load_into_server(settings: Settings, folders: tuple[str, ...]) -> bool:
@@ -334,27 +336,24 @@ def load_into_server(settings: Settings, folders: tuple[str, ...]) -> bool:
     from framehouse.cli.output import say
     from framehouse.errors import InferenceError
 
-    server = _server(settings)
-    if server is None:
-        return False
+    servers = _servers(settings)
     try:
-        server.ensure_loaded(folders)
+        for server in servers:
+            server.ensure_loaded(folders)
     except InferenceError as error:
         say(f"installed, but not loaded: {error.line()}")
         return False
-    return True
+    return bool(servers)
 
 
 def _unload(settings: Settings, folders: list[str]) -> None:
     from framehouse.cli.output import say
     from framehouse.errors import InferenceError
 
-    server = _server(settings)
-    if server is None:
-        return
     try:
-        for folder in folders:
-            server.unload_model(folder)
+        for server in _servers(settings):
+            for folder in folders:
+                server.unload_model(folder)
     except InferenceError as error:
         say(f"removed, but the server may still have it: {error.line()}")
 

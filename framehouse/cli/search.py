@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -22,10 +23,11 @@ class Way(StrEnum):
 
 
 def search(
-    query: str = typer.Argument(..., help="what to look for, in words"),
+    query: str = typer.Argument("", help="what to look for, in words"),
     top: int = typer.Option(10, "--top", min=1, max=1000, help="how many moments"),
     by: Way = typer.Option(Way.TAGS, "--by", help="tags: words that models gave; clip: embeddings, needs the stack"),
-    model: str = typer.Option("clip", "--model", help="which CLIP, with --by clip"),
+    image: Path | None = typer.Option(None, "--image", help="a picture to look for instead of words, by CLIP"),
+    model: str = typer.Option("clip", "--model", help="which CLIP, with --by clip or --image"),
     as_json: bool = typer.Option(False, "--json", help="machine-readable"),
 ) -> None:
     """Find moments by a text. Tag search works with the stack down; it knows only what some model has a word for.
@@ -38,7 +40,10 @@ def search(
 
     settings = begin()
     place = Place(settings.store_dir, timeout_s=settings.store.query_timeout_s, memory=settings.store.query_memory)
-    answer = search_tags(query, place, top) if by is Way.TAGS else _by_clip(settings, place, query, model, top)
+    if image is not None or by is Way.CLIP:
+        answer = _by_clip(settings, place, query, image, model, top)
+    else:
+        answer = search_tags(query, place, top)
     if as_json:
         emit_json({"way": answer.way, "words": dict(answer.words), "moments": [asdict(one) for one in answer.moments]})
         return
@@ -55,20 +60,27 @@ def search(
         say("nothing found")
 
 
-def _by_clip(settings: Settings, place: Place, query: str, model: str, top: int) -> Answer:
-    from framehouse.analytics.search import search_vectors
+def _by_clip(settings: Settings, place: Place, query: str, image: Path | None, model: str, top: int) -> Answer:
     from framehouse.cli.output import say
-    from framehouse.config import find_endpoints
-    from framehouse.inference.clip import embed_texts, prompts, text_model_of, unknown_words
-    from framehouse.inference.repository import load_specs, resolve
-    from framehouse.inference.specs import TritonTarget
-    from framehouse.inference.triton import connect
+    from framehouse.jobs.clip_search import search_by_clip
+    from framehouse.jobs.prompts import Asked
 
-    roots = settings.model_repositories
-    spec = resolve(load_specs(roots), model)
-    texts = text_model_of(spec, roots)
-    if unknown := unknown_words(texts, [query]):
-        say(f"{spec.model_id} was not trained on: {', '.join(unknown)}; what it says of them means nothing")
-    client = connect(TritonTarget(find_endpoints(settings).triton_url, False, settings.triton.request_timeout_s, 1))
-    vector = embed_texts(client, texts, prompts(texts, [query]))[0]
-    return search_vectors(query, vector, spec.digest, place, top)
+    asked = (
+        Asked("labels", (query,), (query,))
+        if image is None
+        else Asked("list", (image.name,), pictures=(read_picture(image),))
+    )
+    answer, told = search_by_clip(asked, model, place, top, settings)
+    if told:
+        say(told)
+    return answer
+
+
+def read_picture(path: Path) -> bytes:
+    """The bytes of a picture file; raises SourceNotFound."""
+    from framehouse.errors import SourceNotFound
+
+    try:
+        return path.expanduser().read_bytes()
+    except OSError as error:
+        raise SourceNotFound(f"{path} cannot be read: {error.strerror}", hint="a picture file: JPEG, PNG") from error

@@ -30,13 +30,14 @@ def up() -> None:
     from framehouse.cli.output import begin
     from framehouse.config import require_checkout
     from framehouse.inference.server_env import ensure_server_env
+    from framehouse.stack.components import wanted_parts
 
     settings, started = begin(), None
     root = require_checkout("`framehouse up`")
     if (facts := running_stack(settings)) is not None:
         typer.echo(f"the stack is {facts['state']} already (supervisor {facts['pid']})", err=True)
     else:
-        if not settings.triton.url:
+        if not settings.triton.url and "triton" in wanted_parts(settings):
             ensure_server_env(root)
         started = _launch(settings)
     _show(_wait_until_ready(settings, started))

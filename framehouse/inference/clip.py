@@ -1,4 +1,4 @@
-"""Pictures and texts in one space of vectors: the text side of CLIP, cosines, and tags that nobody trained.
+"""Pictures and texts in one space of vectors (`results.vectors` compares them): the text side of CLIP.
 
 An image model of the family `clip` is asked for by its slug and has a card. Its text model has none. They find each
 other by parameters in config.pbtxt::
@@ -22,7 +22,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +31,12 @@ from framehouse.errors import ConfigError, TensorMismatch
 from framehouse.ids import model_digest
 from framehouse.inference.adapters.base import Tensor, required_output
 from framehouse.inference.adapters.registry import ADAPTERS
+from framehouse.inference.balance import Client
 from framehouse.inference.model_config import find_folders, parameters, read_config, version_folder
 from framehouse.inference.repository import file_sha256
 from framehouse.inference.specs import ModelSpec
 from framehouse.inference.tokens import VERSION as TOKENS_VERSION
 from framehouse.inference.tokens import clean, lengths, tokenize
-from framehouse.inference.triton import TritonClient
 
 FAMILY = "clip"
 WORDS_NAME = "words.txt"
@@ -121,7 +121,7 @@ def prompts(model: TextModel, labels: Sequence[str]) -> list[str]:
     return [model.template.replace("{}", label) for label in labels]
 
 
-def embed_texts(client: TritonClient, model: TextModel, texts: Sequence[str]) -> Vectors:
+def embed_texts(client: Client, model: TextModel, texts: Sequence[str]) -> Vectors:
     """Vectors of some texts, float32 [N, D]; no text gives [0, 0]. A model that is not loaded is loaded.
 
     Raises:
@@ -145,7 +145,7 @@ def embed_texts(client: TritonClient, model: TextModel, texts: Sequence[str]) ->
     )
 
 
-def embed_images(client: TritonClient, spec: ModelSpec, pictures: NDArray[np.uint8]) -> Vectors:
+def embed_images(client: Client, spec: ModelSpec, pictures: NDArray[np.uint8]) -> Vectors:
     """Vectors of some pictures, float32 [N, D]; no picture gives [0, 0]. A model that is not loaded is loaded.
 
     Args:
@@ -166,28 +166,6 @@ def embed_images(client: TritonClient, spec: ModelSpec, pictures: NDArray[np.uin
         outputs = client.infer(spec.triton_model, inputs, version=spec.triton_version)
         found.append(_vectors(outputs, len(piece), spec.triton_model))
     return np.concatenate(found)
-
-
-def compare(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float32]:
-    """Cosine of each vector of `first` [N, D] with each of `second` [M, D], float32 [N, M]; 0 for a vector of zeros.
-
-    Raises:
-        TensorMismatch: vectors of different lengths, and so of different models.
-
-    >>> compare(np.array([[2.0, 0.0]]), np.array([[5.0, 0.0], [0.0, 3.0], [0.0, 0.0]]))
-    array([[1., 0., 0.]], dtype=float32)
-    """
-    return _cosines(first, second).astype(np.float32)
-
-
-def zero_shot(images: NDArray[Any], texts: NDArray[Any], logit_scale: float) -> NDArray[np.float32]:
-    """How likely each text is the right one of them for each picture, float32 [N, M]; each row has the sum 1.
-
-    The texts compete: the right one among wrong ones gets much, also when it is hardly right.
-    """
-    logits = logit_scale * _cosines(images, texts)
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
-    return np.asarray(odds / odds.sum(axis=1, keepdims=True), np.float32)
 
 
 def _text_model(model_id: str, name: str, folder: Path, max_batch: int, settings: Mapping[str, str]) -> TextModel:
@@ -220,22 +198,6 @@ def _digest(folder: Path, settings: Mapping[str, str]) -> str:
     pieces = [(path.name, file_sha256(path).encode()) for path in files]
     rules = [(name, settings[name].encode()) for name in ("space", "tokenizer", "length", "padding")]
     return model_digest([("tokens", str(TOKENS_VERSION).encode()), *rules, *pieces])
-
-
-def _cosines(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float64]:
-    """[N, M]; no vectors may have no dimensions either."""
-    if not len(first) or not len(second):
-        return np.zeros((len(first), len(second)))
-    if first.shape[1] != second.shape[1]:
-        raise TensorMismatch(f"vectors of {first.shape[1]} and of {second.shape[1]} dimensions are of two spaces")
-    return _unit(first) @ _unit(second).T
-
-
-def _unit(vectors: NDArray[Any]) -> NDArray[np.float64]:
-    """Rows of length 1; zeros stay zeros."""
-    exact = np.asarray(vectors, np.float64)
-    norm = np.linalg.norm(exact, axis=1, keepdims=True)
-    return exact / np.where(norm > 0, norm, 1.0)
 
 
 def _vectors(outputs: Mapping[str, Tensor], n: int, model: str) -> Vectors:

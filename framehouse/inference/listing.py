@@ -67,16 +67,19 @@ def short_licence(text: str) -> str:
 def measured_ms(speed: Mapping[str, Any]) -> float | None:
     """The figure for one picture a request out of a card's table: one thread and one instance where there is a choice.
 
+    An added model has that of its trial (`trial_ms`).
+
     >>> measured_ms({"cpu": [{"batch": 1, "threads": 2, "ms": 5}, {"batch": 1, "threads": 1, "ms": 7.5}]})
     7.5
     >>> measured_ms({}) is None
     True
     """
     tables = [value for value in speed.values() if isinstance(value, list | tuple)]
-    rows = [row for table in tables for row in table if isinstance(row, Mapping) and "ms" in row]
+    rows = [row for table in tables for row in table if isinstance(row, Mapping) and {"ms", "cpu_ms"} & set(row)]
     singles = [row for row in rows if row.get("batch", 1) == 1]
     best = min(singles, key=lambda row: (row.get("threads", 1), row.get("instances", 1)), default=None)
-    return None if best is None else float(best["ms"])
+    found = speed.get("trial_ms") if best is None else best.get("ms", best.get("cpu_ms"))
+    return None if found is None else float(found)
 
 
 def offered(entry: Entry) -> list[str]:

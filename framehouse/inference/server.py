@@ -47,6 +47,7 @@ from typing import Any, Self
 import structlog
 
 from framehouse.errors import ConfigError, TritonUnavailable
+from framehouse.inference.hang import ServerProgress, read_progress
 from framehouse.inference.regions import drop_regions, region_prefix, start_ticks, sweep
 from framehouse.inference.server_env import python_library_dir, site_packages
 
@@ -62,6 +63,7 @@ _POLL_S = 0.05
 _LOOK_TIMEOUT_S = 1.0
 _HELPER_LOOK_MS = 500
 _SELF_TEST_TIMEOUT_S = 10.0
+_METRICS_TIMEOUT_S = 5.0
 _LARGEST_LOG_BYTES = 16 * 1024**2
 _PYTHON_MODEL_BYTES = 4 * 1024**2
 """Shared memory that each python model instance starts with; it grows as it needs."""
@@ -104,6 +106,7 @@ class TritonServer:
         work_dir: Path,
         ports: TritonPorts | None = None,
         models: Sequence[str] | None = None,
+        host: str = HOST,
     ) -> None:
         """
         Args:
@@ -113,7 +116,9 @@ class TritonServer:
             ports: None takes free ones at the first start.
             models: Triton model names to load at the start, with all their steps; the self-test is always among them.
                 None loads everything. The others are loaded when a client asks (`TritonClient.ensure_loaded`).
+            host: address of the gRPC endpoint; beyond loopback, anyone there may use it.
         """
+        self._host = host
         self._models = models
         self.ports = ports
         self._ports_are_known = ports is not None
@@ -130,7 +135,7 @@ class TritonServer:
     @property
     def url(self) -> str:
         """host:port of the gRPC endpoint."""
-        return f"{HOST}:{self._known_ports().grpc}"
+        return f"{self._host}:{self._known_ports().grpc}"
 
     @property
     def pid(self) -> int | None:
@@ -287,7 +292,7 @@ class TritonServer:
             "--disable-auto-complete-config",
             f"--exit-timeout-secs={int(_STOP_TIMEOUT_S / 2)}",
             *(f"--http-address={HOST}", f"--http-port={ports.http}"),
-            *(f"--grpc-address={HOST}", f"--grpc-port={ports.grpc}"),
+            *(f"--grpc-address={self._host}", f"--grpc-port={ports.grpc}"),
             *(f"--metrics-address={HOST}", f"--metrics-port={ports.metrics}", "--allow-gpu-metrics=false"),
             f"--backend-config=python,shm-region-prefix-name={self._prefix}",
             f"--backend-config=python,shm-default-byte-size={_PYTHON_MODEL_BYTES}",
@@ -371,6 +376,22 @@ class TritonServer:
         except (OSError, http.client.HTTPException, ValueError):
             return False
         return True
+
+    def progress(self) -> ServerProgress | None:
+        """What the server says about its requests; None when it does not answer."""
+        connection = http.client.HTTPConnection(HOST, self._known_ports().metrics, timeout=_METRICS_TIMEOUT_S)
+        try:
+            connection.request("GET", "/metrics")
+            return read_progress(connection.getresponse().read().decode("utf-8", "replace"))
+        except (OSError, http.client.HTTPException):
+            return None
+        finally:
+            connection.close()
+
+    def kill(self) -> None:
+        """End a server that hangs, at once; whoever watches it starts it again."""
+        if (pid := self.pid) is not None:
+            _signal(pid, signal.SIGKILL)
 
     def _request(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, timeout_s: float = _SELF_TEST_TIMEOUT_S

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from framehouse.video.framing import Framing, Size
 
@@ -44,12 +44,26 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True)
 class TritonTarget:
-    """A Triton gRPC endpoint and how to use it."""
+    """Triton gRPC endpoints and how to use them."""
 
     url: str
-    """host:port."""
+    """host:port; several by comma serve the same models, and share the work."""
     shared_memory: bool
     """Try system shared memory; a handshake decides."""
     request_timeout_s: float
     in_flight: int
-    """Requests in flight per worker and model."""
+    """Requests in flight per worker, model and endpoint."""
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Each endpoint once, in order; at least one."""
+        return tuple(dict.fromkeys(part.strip() for part in self.url.split(",") if part.strip())) or (self.url,)
+
+    def each(self) -> tuple[TritonTarget, ...]:
+        """The target of each endpoint alone."""
+        return tuple(replace(self, url=url) for url in self.urls)
+
+    @property
+    def most_in_flight(self) -> int:
+        """Requests in flight per worker and model, at all endpoints."""
+        return self.in_flight * len(self.urls)

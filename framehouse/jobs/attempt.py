@@ -6,13 +6,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
 from framehouse.config import Endpoints, Settings
-from framehouse.errors import JobError, LeaseLost
+from framehouse.errors import BudgetSpent, JobError, LeaseLost
 from framehouse.results.lake import Lake
+from framehouse.results.opening import open_lake
 from framehouse.state import Job, Lease, State
 
 log = structlog.get_logger(__name__)
@@ -28,6 +29,8 @@ class Attempt:
     lake: Lake
     settings: Settings
     endpoints: Endpoints
+    began_s: float = field(default_factory=time.monotonic)
+    """On this process's monotonic clock."""
 
     @property
     def job_id(self) -> str:
@@ -48,6 +51,8 @@ class Attempt:
 def hold_job(state: State, job_id: str, owner: str, settings: Settings, endpoints: Endpoints) -> Iterator[Attempt]:
     """Take the job's lease, renew it in the background, and give it back when the run has concluded.
 
+    A job whose budget is spent pauses, and the block ends without an error.
+
     After an error that is not concluded yet the lease is left to expire: the failure is recorded by the flow's hook,
     and until then nobody else shall take the job up.
 
@@ -67,8 +72,10 @@ def hold_job(state: State, job_id: str, owner: str, settings: Settings, endpoint
         raise JobError(f"job {job_id} is {job.status} already", code="job.is_over", job_id=job_id)
     job = state.begin_attempt(lease, job_id)
     try:
-        with _renewed(state, lease, ttl_s):
-            yield Attempt(job, lease, state, Lake(settings.lake_dir), settings, endpoints)
+        with renewed(state, lease, ttl_s):
+            yield Attempt(job, lease, state, open_lake(*settings.lake_place), settings, endpoints)
+    except BudgetSpent as spent:
+        state.pause(lease, job_id, [], (spent.code, spent.message, spent.hint))
     except BaseException:
         if state.job(job_id).outcome is not None:  # concluded already, as a failure: a retry need not wait
             state.release(lease)
@@ -82,16 +89,18 @@ def hold_video(attempt: Attempt, video_id: str, poll_s: float = 0.25) -> Iterato
     ttl_s = attempt.settings.state.lease_s
     name = f"video/{video_id}"
     while (lease := attempt.state.acquire(name, attempt.lease.owner, ttl_s)) is None:
+        attempt.state.require(attempt.lease)  # whoever has lost the job waits for nothing
         time.sleep(poll_s)
     try:
-        with _renewed(attempt.state, lease, ttl_s):
+        with renewed(attempt.state, lease, ttl_s):
             yield
     finally:
         attempt.state.release(lease)
 
 
 @contextmanager
-def _renewed(state: State, lease: Lease, ttl_s: float) -> Iterator[None]:
+def renewed(state: State, lease: Lease, ttl_s: float) -> Iterator[None]:
+    """Renew a lease in the background for the length of a block."""
     over = threading.Event()
 
     def renew() -> None:

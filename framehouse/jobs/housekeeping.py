@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from framehouse.config import Settings
-from framehouse.errors import StoreError
+from framehouse.errors import ConfigError, StoreError
 from framehouse.inference.repository import load_specs
 from framehouse.keep.compact import Compacted, compact_lake
 from framehouse.keep.files import Aged, Logs, OldSnapshots, Results
@@ -18,7 +18,7 @@ from framehouse.keep.rows import OldRows
 from framehouse.keep.superseded import Superseded
 from framehouse.keep.sweep import Found, Keeper, Tally, sweep
 from framehouse.keep.videos import Downloads, Fetched, Uploads
-from framehouse.results.lake import Lake
+from framehouse.results.opening import open_lake
 from framehouse.state import State
 from framehouse.state.keeping import Keeping
 from framehouse.store.publish import read_facts
@@ -45,12 +45,18 @@ def keepers(settings: Settings, state: State, *, superseded: bool = False) -> li
         Logs((settings.log_dir, settings.triton_dir), keep.logs_days * _DAY_S, keep.log_bytes),
         Aged("leftovers", home, _LEFTOVERS, keep.leftovers_s, "left by an interrupted write"),
         OldSnapshots(settings.store_dir),
+        Aged("lake-copies", home / "cache" / "lake", ("**/*.parquet",), fetched_s, "copies of a bucket's parts"),
     ]
-    if keep.videos_days:
+    if keep.videos_days and not settings.lake.url:
         found.insert(0, OldVideos(_places(settings), state, keep.videos_days * _DAY_S))
     if superseded:
+        if settings.lake.url:
+            raise ConfigError(
+                "parts of superseded models are removed from a lake in a folder only",
+                code="config.lake", hint="this lake lies in a bucket: remove the digest's folders there",
+            )  # fmt: skip
         digests = frozenset(spec.digest for spec in load_specs(settings.model_repositories).values())
-        found.append(Superseded(Lake(lake), state, digests))
+        found.append(Superseded(open_lake(*settings.lake_place), state, digests))
     return [
         *found,
         OldRows("deliveries", rows, now - keep.deliveries_days * _DAY_S, f"older than {keep.deliveries_days:g} days"),
@@ -85,7 +91,7 @@ def prune(
 def compact(settings: Settings, state: State) -> Compacted:
     """Merge small parts of videos that no job works on; the tables stay as they are."""
     with _one_at_a_time(settings):
-        return compact_lake(Lake(settings.lake_dir), state, min_parts=settings.keep.compact_parts)
+        return compact_lake(open_lake(*settings.lake_place), state, min_parts=settings.keep.compact_parts)
 
 
 def forget(settings: Settings, state: State, video_id: str) -> Forgotten:
@@ -95,7 +101,7 @@ def forget(settings: Settings, state: State, video_id: str) -> Forgotten:
 
 
 def _places(settings: Settings) -> Places:
-    return Places(Lake(settings.lake_dir), settings.fetch_dir, settings.upload_dir, settings.result_dir)
+    return Places(open_lake(*settings.lake_place), settings.fetch_dir, settings.upload_dir, settings.result_dir)
 
 
 @dataclass(frozen=True, slots=True)

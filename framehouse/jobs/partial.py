@@ -15,7 +15,7 @@ from framehouse.results.contract import time_offsets_s
 from framehouse.results.indexes import read_index
 from framehouse.results.kinds import KINDS
 from framehouse.results.lake import Lake
-from framehouse.results.parts import Part, part_paths, read_part
+from framehouse.results.parts import Part
 from framehouse.state import Job
 
 
@@ -63,13 +63,14 @@ def _results(lake: Lake, video_id: str, spec: ModelSpec, options: ModelOptions) 
 def _readable(lake: Lake, video_id: str, spec: ModelSpec) -> list[Part]:
     while True:
         try:
-            return [part for path in part_paths(lake.parts_dir(video_id, spec.digest)) if (part := _read(path))]
+            paths = lake.part_paths(video_id, spec.digest)
+            return [part for path in paths if (part := _read(lake, video_id, spec, path))]
         except FileNotFoundError:  # merged or set aside meanwhile: another part may hold its instants
             continue
 
 
-def _read(path: Path) -> Part | None:
+def _read(lake: Lake, video_id: str, spec: ModelSpec, path: Path) -> Part | None:
     try:
-        return read_part(path)
+        return lake.read_part(video_id, spec.digest, path)
     except MisalignedParts:  # the loader sets it aside
         return None

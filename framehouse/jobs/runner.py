@@ -15,11 +15,14 @@ The process stays single-threaded, because it forks.
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import signal
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -39,11 +42,14 @@ from prefect.utilities.engine import propose_state_sync
 from framehouse.config import Settings, find_endpoints, load_settings, require_checkout
 from framehouse.errors import EngineUnavailable, JobError, SourceNotFound
 from framehouse.jobs.deploy import PROCESS_VIDEO, register_deployments
+from framehouse.jobs.failure import show_failure
+from framehouse.jobs.heartbeats import register_automation
 from framehouse.jobs.outcome import conclude_early
-from framehouse.jobs.pause import FREES_ROOM
+from framehouse.jobs.pause import FREES_ROOM, make_room
+from framehouse.jobs.schedules import Schedules
 from framehouse.jobs.submit import connect, known_models
 from framehouse.readiness import say_ready
-from framehouse.results.lake import Lake
+from framehouse.results.opening import open_lake
 from framehouse.state import Job
 from framehouse.state.uploads import Uploads
 from framehouse.telemetry import configure_logging, redact_uri
@@ -53,8 +59,12 @@ log = structlog.get_logger(__name__)
 _POLL_S = 0.2
 _ASK_S = 1.5
 """How often Prefect is asked for runs that others made; each question costs its server 20 ms of CPU."""
+_ASK_WHILE_FULL_S = 5.0
+"""The same while every slot for videos is taken: only other runs can be begun."""
 _LOOK_S = 2.0
+_SIDE_LOOK_S = 30.0
 _PENDING_LIMIT_S = 60.0
+_MAKE_ROOM_S = 3600.0
 _API_ERRORS = (httpx.HTTPError, PrefectHTTPStatusError, ObjectNotFound)
 
 
@@ -81,6 +91,7 @@ def _run_flow_run(flow_run_id: UUID) -> int:
 class _Child:
     pid: int
     flow_run_id: UUID
+    is_side: bool = False
     cancelled: bool = False
     exit_code: int | None = None
 
@@ -99,14 +110,16 @@ class Runner:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._state = connect(settings)
-        self._lake = Lake(settings.lake_dir)
+        self._lake = open_lake(*settings.lake_place)
         self._children: dict[int, _Child] = {}
         self._stopping = False
         self._looked_at = 0.0
         self._asked_at = 0.0
         self._is_registered = False
         self._deployment_id: UUID | None = None
-        self._shortage = ""
+        self._schedules = Schedules(self._state)
+        self._side_looked_at = self._dead_looked_at = 0.0
+        self._shortage, self._made_room_at = "", -math.inf
 
     def stop(self) -> None:
         """Leave the loop after the present round."""
@@ -124,6 +137,7 @@ class Runner:
                 log.warning("the Prefect server does not answer", error=type(error).__name__)
                 self._is_registered = False  # it may come back with an empty database
                 self._deployment_id = None
+                self._schedules.forget()
                 time.sleep(1.0)
             time.sleep(_POLL_S)
         for child in self._children.values():
@@ -132,6 +146,8 @@ class Runner:
     def _register(self, client: SyncPrefectClient, root: Path) -> None:
         """The first time this imports the flows: the warming of the children to come."""
         registered = register_deployments(client, root, self._settings.prefect.work_pool)
+        if not self._settings.prefect.api_url:  # a server of somebody else's is not ours to automate
+            register_automation(client, self._settings.prefect.crashed_after_s)
         self._is_registered = True
         log.info("runner ready", deployments=registered, run_slots=self._settings.prefect.run_slots)
         say_ready("runner")
@@ -142,30 +158,62 @@ class Runner:
         while not self._stopping and time.monotonic() < until:
             self._reap(client)
             self._end_cancelled(client)
-            self._look_at_disk()
+            self._look_at_disk(client)
             self._reconcile(client)
+            self._look_after_scans(client)
             self._take_runs(client)
             time.sleep(_POLL_S)
 
     # ── children ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _take_runs(self, client: SyncPrefectClient) -> None:
-        free = self._settings.prefect.run_slots - len(self._children)
-        if free <= 0 or time.monotonic() - self._asked_at < _ASK_S:
+        """Videos and other flows have slots of their own: neither waits for the other."""
+        n_side = sum(child.is_side for child in self._children.values())
+        free = {
+            False: self._settings.prefect.run_slots - (len(self._children) - n_side),
+            True: min(self._settings.prefect.side_slots, self._settings.prefect.run_slots) - n_side,
+        }
+        pause_s = _ASK_S if free[False] > 0 else _ASK_WHILE_FULL_S
+        if max(free.values()) <= 0 or time.monotonic() - self._asked_at < pause_s:
             return
         self._asked_at = time.monotonic()
-        for response in client.get_scheduled_flow_runs_for_work_pool(self._settings.prefect.work_pool)[:free]:
+        due = client.get_scheduled_flow_runs_for_work_pool(
+            self._settings.prefect.work_pool, scheduled_before=datetime.now(UTC)
+        )
+        for response in due:
             if self._shortage and FREES_ROOM not in response.flow_run.tags:
                 continue
-            if self._claim(client, response.flow_run):
-                self._fork(response.flow_run.id)
+            is_side = self._is_side(client, response.flow_run)
+            if free[is_side] > 0 and self._claim(client, response.flow_run):
+                free[is_side] -= 1
+                self._fork(response.flow_run.id, is_side=is_side)
 
-    def _look_at_disk(self) -> None:
+    def _is_side(self, client: SyncPrefectClient, flow_run: FlowRun) -> bool:
+        """Whether a run is no video's: a scan, a backfill, maintenance."""
+        return flow_run.deployment_id not in (None, self._process_video(client))
+
+    def _look_after_scans(self, client: SyncPrefectClient) -> None:
+        """Schedules and wished scans, as `Schedules`; and an end to scan runs whose process is gone."""
+        if time.monotonic() - self._side_looked_at < _LOOK_S:
+            return
+        self._side_looked_at = time.monotonic()
+        if self._schedules.round(client):
+            self._asked_at = 0.0
+        if time.monotonic() - self._dead_looked_at > _SIDE_LOOK_S:
+            self._dead_looked_at = time.monotonic()
+            ours = [child.flow_run_id for child in self._children.values()]
+            for flow_run in self._schedules.dead_runs(client, ours, _PENDING_LIMIT_S):
+                _crash(client, flow_run.id, "its process is gone: no live lease")
+
+    def _look_at_disk(self, client: SyncPrefectClient) -> None:
         """Below the floor nothing begins but what frees room; runs that work go on and pause by themselves."""
-        short = self._settings.room.shortage()
-        if bool(short) != bool(self._shortage):
-            log.warning("paused" if short else "there is room again, going on", shortage=short)
-        self._shortage = short
+        before, self._shortage = self._shortage, self._settings.room.shortage()
+        if bool(before) == bool(self._shortage):
+            return
+        log.warning("paused" if self._shortage else "there is room again, going on", shortage=self._shortage)
+        if self._shortage and time.monotonic() - self._made_room_at > _MAKE_ROOM_S:
+            self._made_room_at = time.monotonic()
+            make_room(client)
 
     def _claim(self, client: SyncPrefectClient, flow_run: FlowRun) -> bool:
         """Move a run to Pending; the server lets only one of all runners and workers do so."""
@@ -175,13 +223,13 @@ class Runner:
             return False
         return state.is_pending()
 
-    def _fork(self, flow_run_id: UUID) -> None:
+    def _fork(self, flow_run_id: UUID, *, is_side: bool = False) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         parent = os.getpid()
         pid = os.fork()
         if pid:
-            self._children[pid] = _Child(pid, flow_run_id)
+            self._children[pid] = _Child(pid, flow_run_id, is_side)
             log.info("run started", flow_run_id=str(flow_run_id), pid=pid)
             return
         code = 1
@@ -249,14 +297,16 @@ class Runner:
             self._looked_at = time.monotonic()
             self._fail_without_upload()
         n_waiting, prefect = 0, self._settings.prefect
-        for job in self._state.owed_jobs(limit=prefect.max_waiting_runs + len(self._children)):
+        owed = self._state.owed_jobs(limit=prefect.max_waiting_runs + len(self._children))
+        runs = self._read_runs(client, [job for job in owed if self._may_be_lost(job)]) if look else {}
+        for job in owed:
             if self._child_of(job) is not None:
                 continue
             if job.stalled_attempts >= self._settings.jobs.max_attempts:
-                self._give_up(job)
+                self._give_up(client, job)
             elif n_waiting >= prefect.max_waiting_runs or self._shortage:
                 return
-            elif job.flow_run_id is None or (look and self._is_lost(client, job)):
+            elif job.flow_run_id is None or (look and self._is_lost(client, job, runs)):
                 self._create_run(client, job)
             n_waiting += 1
 
@@ -271,13 +321,24 @@ class Runner:
             job = self._state.job(job_id)
             conclude_early(self._state, self._lake, job, "failed", error, known_models(job.request, self._settings))
 
-    def _is_lost(self, client: SyncPrefectClient, job: Job) -> bool:
+    def _may_be_lost(self, job: Job) -> bool:
+        """Whether a job has a run that had time to take its lease, and did not or has lost it."""
+        is_young = time.time() - (job.flow_run_at or 0.0) < self._settings.state.lease_s / 2
+        return job.flow_run_id is not None and not is_young and self._child_of(job) is None
+
+    def _read_runs(self, client: SyncPrefectClient, jobs: Sequence[Job]) -> dict[str, FlowRun]:
+        """Runs of jobs by their id, in one question: one for each would hold the loop up for seconds."""
+        if not jobs:
+            return {}
+        wanted = FlowRunFilter.model_validate({"id": {"any_": [job.flow_run_id for job in jobs]}})
+        return {str(flow_run.id): flow_run for flow_run in client.read_flow_runs(flow_run_filter=wanted)}
+
+    def _is_lost(self, client: SyncPrefectClient, job: Job, runs: Mapping[str, FlowRun]) -> bool:
         """Whether the run that was to do the job will not: over, gone, or its process dead without a word."""
-        if time.time() - (job.flow_run_at or 0.0) < self._settings.state.lease_s / 2:
-            return False  # it may not have taken its lease yet
-        try:
-            flow_run = client.read_flow_run(UUID(job.flow_run_id))
-        except ObjectNotFound:
+        if not self._may_be_lost(job):
+            return False
+        flow_run = runs.get(str(job.flow_run_id))
+        if flow_run is None:
             return True
         state = flow_run.state
         if state is None or state.is_final():
@@ -290,11 +351,9 @@ class Runner:
         return True
 
     def _create_run(self, client: SyncPrefectClient, job: Job) -> None:
-        if self._deployment_id is None:
-            self._deployment_id = client.read_deployment_by_name(PROCESS_VIDEO).id
         request = job.request
         flow_run = client.create_flow_run_from_deployment(
-            self._deployment_id,
+            self._process_video(client),
             name=f"{redact_uri(request.uri).rsplit('/', 1)[-1]} · {job.job_id} · {job.attempt + 1}",
             parameters={
                 "source": redact_uri(request.uri),
@@ -307,12 +366,18 @@ class Runner:
         self._state.assign_run(job.job_id, str(flow_run.id), expected=job.flow_run_id)
         self._asked_at = 0.0  # a run of our own is taken at once
 
-    def _give_up(self, job: Job) -> None:
+    def _process_video(self, client: SyncPrefectClient) -> UUID:
+        if self._deployment_id is None:
+            self._deployment_id = client.read_deployment_by_name(PROCESS_VIDEO).id
+        return self._deployment_id
+
+    def _give_up(self, client: SyncPrefectClient, job: Job) -> None:
         error = JobError(
             f"{job.stalled_attempts} attempts in a row ended without getting any further (last hop: {job.hop})",
             code="job.gave_up",
             hint=f"see the logs, then: framehouse jobs retry {job.job_id}",
         )
+        show_failure(client, job.flow_run_id, job, error)
         conclude_early(self._state, self._lake, job, "failed", error, known_models(job.request, self._settings))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from framehouse.errors import BadRequest
 from framehouse.inference.repository import resolve
 from framehouse.inference.specs import ModelSpec
+from framehouse.jobs.prompts import asked_of, prompts_of
 from framehouse.results.assemble import ModelOptions
 from framehouse.results.elements.base import Forms
 from framehouse.state import Job, JobRequest
@@ -28,6 +29,9 @@ INFERENCE_TYPES: dict[str, str] = {
     "texts": "ocr",
 }
 """Kind of rows to `inference_type` of a request; `type` of a project is the same word."""
+
+ALSO_CALLED: dict[str, str] = {"clip-compare": "clip-embed-image"}
+"""Other words that a request may use: comparing is what `inference_params.prompt` makes of embedding."""
 
 RUNNING, DONE, FAILED = 1, 0, 2
 """`status` of a poll: the official client waits on 1, fetches results on 0, and gives up above."""
@@ -53,7 +57,8 @@ def wire_request(
     meant: dict[str, dict[str, Any]] = {}
     for entry in models:
         spec = _spec_of(entry, specs)
-        meant.setdefault(spec.model_id, {**entry, "framehouse_model": spec.model_id})
+        sent = {key: value for key, value in entry.items() if not str(key).startswith("framehouse_")}
+        meant.setdefault(spec.model_id, {**sent, "framehouse_model": spec.model_id})
     thresholds = [options.confidence for options in map(_options, meant.values())]
     lowest = min((confidence if asked is None else asked for asked in thresholds), default=confidence)
     request = JobRequest(
@@ -95,6 +100,8 @@ def progress_of(job: Job) -> float:
 def _message(job: Job) -> str:
     if job.status == "failed":
         return f"{job.error_code}: {job.error_message}"
+    if job.status == "paused":
+        return f"paused: {job.error_message}"
     if job.status == "running":
         return f"running: {job.hop or 'starting'}"
     return job.status
@@ -111,23 +118,30 @@ def _spec_of(entry: Any, specs: Mapping[str, ModelSpec]) -> ModelSpec:
     spec = resolve(specs, slug if entry["model_id"] == "clip" or version in (None, "") else f"{slug}/{version}")
     asked = entry.get("inference_type")
     expected = INFERENCE_TYPES[spec.kind]
-    if asked is not None and asked != expected:
+    if asked is not None and ALSO_CALLED.get(asked, asked) != expected:
         raise BadRequest(f"{spec.model_id} does {expected}, not {asked!r}", code="api.models",
                          hint="leave inference_type out, or send the one named here")  # fmt: skip
+    if asked == "clip-compare" and asked_of(_params(entry)) is None:
+        raise BadRequest("clip-compare needs inference_params.prompt: what to compare with", code="api.prompt")
     return spec
 
 
-def _options(entry: Mapping[str, Any]) -> ModelOptions:
+def _params(entry: Mapping[str, Any]) -> Mapping[str, Any]:
     params = entry.get("inference_params") or {}
     if not isinstance(params, dict):
         raise BadRequest("inference_params must be an object", code="api.models")
+    return params
+
+
+def _options(entry: Mapping[str, Any]) -> ModelOptions:
+    params = _params(entry)
     confidence = params.get("confidence")
     if confidence is not None and not _is_share(confidence):
         raise BadRequest("inference_params.confidence must be a number from 0 to 1", code="api.models")
     masks, embeddings = params.get("mask_format", "polygon"), params.get("embedding_format", "list")
     if masks not in ("polygon", "rle") or embeddings not in ("list", "dict"):
         raise BadRequest("mask_format is polygon or rle, embedding_format is list or dict", code="api.models")
-    return ModelOptions(None if confidence is None else float(confidence), Forms(masks, embeddings))
+    return ModelOptions(None if confidence is None else float(confidence), Forms(masks, embeddings, prompts_of(entry)))
 
 
 def _is_share(value: Any) -> bool:

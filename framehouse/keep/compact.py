@@ -43,8 +43,11 @@ class Compacted:
 def compact_lake(lake: Lake, state: State, *, min_parts: int) -> Compacted:
     """Merge the parts of every chunk that has at least `min_parts` of one model and job; safe to kill and to repeat.
 
-    A video is held by its lease meanwhile, as a run holds it; one that a job works on is left for another time.
+    A video is held by its lease meanwhile, as a run holds it; one that a job works on is left for another time. A lake
+    in a bucket is left as it is: a reader that listed it before could miss an instant.
     """
+    if lake.bucket is not None:
+        return Compacted()
     done, needed = Compacted(), Keeping(state.engine)
     for video_id, digest in lake.part_keys():
         if not any(_crowded(lake.parts_dir(video_id, digest), min_parts)):

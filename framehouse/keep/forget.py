@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from framehouse.errors import JobError, ResultsError, SourceNotFound
+from framehouse.errors import ConfigError, JobError, ResultsError, SourceNotFound
 from framehouse.keep.sweep import Found, days, sized, stat_of
 from framehouse.results.lake import Lake
 from framehouse.state import State
@@ -45,9 +45,15 @@ def forget_video(places: Places, state: State, video_id: str) -> Forgotten:
     Safe to kill: the same call again does the rest.
 
     Raises:
+        ConfigError: code `config.lake`, the lake lies in a bucket, whose objects only its owner removes.
         JobError: code `job.video_busy`, a job on it is not over; nothing, or not all, is removed.
         SourceNotFound: nothing of it is here.
     """
+    if places.lake.bucket is not None:
+        raise ConfigError(
+            f"{places.lake.where}: videos are forgotten in a lake in a folder only", code="config.lake",
+            hint=f"remove the bucket's objects with {video_id} in their name, then: framehouse db rebuild",
+        )  # fmt: skip
     keeping = Keeping(state.engine)
     lease = None
     if not keeping.is_video_needed(video_id):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
 import time
@@ -11,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from framehouse.errors import StoreError
+from framehouse.storage.files import NO_ROOM, TEMPORARY, flush_folder, make_folder
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_TEMPORARY = ".tmp"
+__all__ = ["flush_folder", "make_folder", "no_room_named", "sweep_temporary", "write_whole"]
 
 
 def write_whole(path: Path, content: bytes | memoryview) -> None:
@@ -24,7 +23,7 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
     """
     with no_room_named(path.parent):
         make_folder(path.parent)
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{_TEMPORARY}")
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{TEMPORARY}")
         try:
             _write_flushed(temporary, content)
             temporary.replace(path)
@@ -34,24 +33,6 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
         flush_folder(path.parent)
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it; each new name is flushed to the disk."""
-    if folder.is_dir():
-        return
-    make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    flush_folder(folder.parent)
-
-
-def flush_folder(folder: Path) -> None:
-    """Make names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def sweep_temporary(folder: Path, older_than_s: float = 3600.0) -> int:
     """Remove what interrupted writes left in a folder and below; return how many files.
 
@@ -59,7 +40,7 @@ def sweep_temporary(folder: Path, older_than_s: float = 3600.0) -> int:
     """
     limit = time.time() - older_than_s
     removed = 0
-    for leftover in folder.rglob(f".*{_TEMPORARY}"):
+    for leftover in folder.rglob(f".*{TEMPORARY}"):
         try:
             if leftover.stat().st_mtime < limit:
                 leftover.unlink()
@@ -79,7 +60,7 @@ def no_room_named(where: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if error.errno not in NO_ROOM:
             raise
         raise StoreError(
             f"no room left to write in {where}",

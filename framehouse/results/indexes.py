@@ -11,7 +11,6 @@ from zipfile import BadZipFile
 import numpy as np
 
 from framehouse.errors import ResultsError
-from framehouse.results.files import write_whole
 from framehouse.results.lake import Lake
 from framehouse.video.index import StreamFacts, VideoIndex
 
@@ -23,7 +22,7 @@ def index_path(lake: Lake, video_id: str) -> Path:
     return lake.root / "videos" / f"{video_id}.index.npz"
 
 
-def write_index(lake: Lake, video_id: str, index: VideoIndex) -> Path:
+def write_index(lake: Lake, video_id: str, index: VideoIndex) -> None:
     """Store when each frame of a video is shown. Raises StoreError `store.disk_full`."""
     stream = index.stream
     facts = {
@@ -46,8 +45,7 @@ def write_index(lake: Lake, video_id: str, index: VideoIndex) -> Path:
         is_key=index.is_key,
         packet=index.packet,
     )
-    write_whole(index_path(lake, video_id), buffer.getvalue())
-    return index_path(lake, video_id)
+    lake.write_bytes(index_path(lake, video_id), buffer.getvalue())
 
 
 def read_index(lake: Lake, video_id: str) -> VideoIndex:
@@ -58,7 +56,10 @@ def read_index(lake: Lake, video_id: str) -> VideoIndex:
     """
     path = index_path(lake, video_id)
     try:
-        with np.load(path) as arrays:
+        content = lake.read_bytes(path)
+        if content is None:
+            raise FileNotFoundError(path)
+        with np.load(io.BytesIO(content)) as arrays:
             facts = json.loads(arrays["facts"].tobytes())
             stream = StreamFacts(
                 facts["container"],

@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -89,6 +89,11 @@ class Part:
         """bool [K]."""
         return np.fromiter((reason is None for reason in self.gap_reason), np.bool_, self.gap_reason.size)
 
+    @property
+    def name(self) -> str:
+        """Its file's name."""
+        return part_name(self.header.chunk_id, self.frame_offset, self.loaded)
+
 
 def write_part(
     parts_dir: Path,
@@ -109,13 +114,27 @@ def write_part(
         ContractViolation: arrays of different length, instants not increasing, rows of an instant that is not loaded.
         StoreError: code `store.disk_full`; nothing is left behind.
     """
-    part = Part(header, frame_offset, pts, time_offset_s, gap_reason, infer_s, rows)
-    _check(part)
-    loaded = part.loaded
-    path = parts_dir / part_name(header.chunk_id, frame_offset, loaded)
+    return store_part(parts_dir, Part(header, frame_offset, pts, time_offset_s, gap_reason, infer_s, rows))
+
+
+def store_part(parts_dir: Path, part: Part) -> PartRef:
+    """`write_part` of a part that is made already."""
+    check_part(part)
+    path = parts_dir / part.name
     if not path.exists():
-        write_whole(path, to_parquet(_to_table(part), asdict(header)))
-    return PartRef(str(path), int(loaded.sum()), int((~loaded).sum()))
+        write_whole(path, part_content(part))
+    return part_ref(part, str(path))
+
+
+def part_content(part: Part) -> memoryview:
+    """Bytes of a checked part's file."""
+    return to_parquet(_to_table(part), asdict(part.header))
+
+
+def part_ref(part: Part, path: str) -> PartRef:
+    """A part that was written there."""
+    loaded = part.loaded
+    return PartRef(path, int(loaded.sum()), int((~loaded).sum()))
 
 
 def part_name(chunk_id: str, frame_offset: NDArray[np.int64], loaded: NDArray[np.bool_]) -> str:
@@ -152,7 +171,7 @@ def read_part(path: Path) -> Part:
         raise MisalignedParts(f"part {path.name} has the unknown kind {header.kind!r}", path=str(path))
     try:
         part = _from_table(header, table, record)
-        _check(part)
+        check_part(part)
     except (ContractViolation, KeyError, ValueError, TypeError) as error:
         raise MisalignedParts(f"part {path.name} breaks its contract: {error}", path=str(path)) from error
     if path.name != part_name(header.chunk_id, part.frame_offset, part.loaded):
@@ -179,22 +198,33 @@ def settled(parts_dir: Path, chunk_id: str = "") -> tuple[NDArray[np.int64], NDA
     Raises:
         ResultsError: code `results.schema_version`, a part of a later release.
     """
-    while (found := _settled_by(part_paths(parts_dir, chunk_id))) is None:
-        log.info("parts were merged or set aside meanwhile, reading again", parts_dir=str(parts_dir))
+    return settled_in(lambda: part_paths(parts_dir, chunk_id), read_part, set_aside)
+
+
+def settled_in(
+    list_paths: Callable[[], Iterable[Path]],
+    read: Callable[[Path], Part],
+    aside: Callable[[Path, ResultsError], object],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """`settled` of listed files, with the functions that list them, read one, and set it aside."""
+    while (found := _settled_by(list_paths(), read, aside)) is None:
+        log.info("parts were merged or set aside meanwhile, reading again")
     loaded, gaps = found
     held = np.unique(np.concatenate(loaded))
     return held, np.setdiff1d(np.concatenate(gaps), held)
 
 
-def _settled_by(paths: Sequence[Path]) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]] | None:
+def _settled_by(
+    paths: Iterable[Path], read: Callable[[Path], Part], aside: Callable[[Path, ResultsError], object]
+) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]] | None:
     """(loaded, gaps) of each part; None when one of them is gone by now, and another may hold its instants."""
     loaded = [np.empty(0, np.int64)]
     gaps = [np.empty(0, np.int64)]
     for path in paths:
         try:
-            part = read_part(path)
+            part = read(path)
         except MisalignedParts as error:
-            set_aside(path, error)
+            aside(path, error)
             continue
         except FileNotFoundError:
             return None
@@ -212,7 +242,8 @@ def owed(planned: NDArray[np.int64], loaded: NDArray[np.int64]) -> NDArray[np.in
     return np.setdiff1d(planned, loaded)
 
 
-def _check(part: Part) -> None:
+def check_part(part: Part) -> None:
+    """Raises ContractViolation, see `write_part`."""
     n = part.frame_offset.size
     for name in ("pts", "time_offset_s", "gap_reason", "infer_s"):
         if getattr(part, name).shape != (n,):
@@ -284,17 +315,22 @@ def to_parquet(table: pa.Table, facts: Mapping[str, str]) -> memoryview:
     return sink.getbuffer()
 
 
-def from_parquet(path: Path) -> tuple[pa.Table, dict[str, str]]:
-    """Table and facts of a file of `to_parquet`.
+def from_parquet(path: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, dict[str, str]]:
+    """Table (only these columns of it) and facts of a file of `to_parquet`.
 
     Raises:
         ResultsError: code `results.unreadable`, damaged; code `results.schema_version`, of a later release.
         OSError: the disk failed, or no such file.
     """
+    with path.open("rb") as file:
+        return parsed_parquet(file, path, columns)
+
+
+def parsed_parquet(file: BinaryIO, path: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, dict[str, str]]:
+    """`from_parquet` of an open file, or of bytes. `path`: what errors call it."""
     try:
-        with path.open("rb") as file:
-            reader = pq.ParquetFile(file, page_checksum_verification=True)
-            table, metadata = reader.read(use_threads=False), reader.metadata.metadata or {}
+        reader = pq.ParquetFile(file, page_checksum_verification=True)
+        table, metadata = reader.read(columns=columns, use_threads=False), reader.metadata.metadata or {}
     except (pa.ArrowException, OSError) as error:
         # Arrow reports damage as OSError without an errno; with one it is the disk or the file system.
         if isinstance(error, OSError) and error.errno is not None:

@@ -5,39 +5,90 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import threading
+import time
 from pathlib import Path
 
 import httpx
+import structlog
 
 from framehouse.config import ROOT, Settings
 from framehouse.errors import ConfigError
+from framehouse.inference.hang import HangWatch
 from framehouse.inference.repository import load_specs, resolve
 from framehouse.inference.server import TritonServer, free_ports
 from framehouse.inference.server_env import ensure_server_env
 from framehouse.readiness import READY_DIR, forget_ready, ready_pids
 from framehouse.stack.supervisor import Command, Component, Supervisor
 
+log = structlog.get_logger(__name__)
+
+PARTS = ("prefect", "triton", "dask-scheduler", "dask-workers", "loader", "runner", "api")
+"""What a stack may be made of."""
 _PREFERRED_PREFECT_PORT = 4200
+_PREFERRED_DASK_PORT = 8786
+_WATCH_S = 2.0
+_SILENT_S = 30.0
+_STUCK_GRACE_S = 5.0
+"""Beyond the deadline of one request: by then whoever waits has given up."""
 _DASK_WORKER = "dask-worker"
 """As `framehouse.inference.worker` calls itself; that module is too heavy for us."""
 
 
 def plan_stack(settings: Settings, root: Path) -> Supervisor:
     """What is to run here: everything that the settings do not place elsewhere."""
+    wanted = wanted_parts(settings)
     endpoints: dict[str, str] = {}
     components = [
-        *_prefect(settings, endpoints),
-        *_triton(settings, endpoints),
-        *_dask(settings, endpoints),
+        *(_prefect(settings, endpoints) if "prefect" in wanted or settings.prefect.api_url else []),
+        *(_triton(settings, endpoints) if "triton" in wanted or settings.triton.url else []),
+        *(_dask(settings, endpoints) if "dask-scheduler" in wanted or settings.dask.scheduler_address else []),
     ]
-    environment = {"PREFECT_API_URL": endpoints["prefect_api_url"], **_prefect_environment(settings)}
-    after = "prefect" if not settings.prefect.api_url else ""
+    _check_reach(wanted, endpoints)
+    environment = {
+        "PREFECT_API_URL": endpoints.get("prefect_api_url", ""),
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # as framehouse.jobs.heartbeats; that module is too heavy for us
+        **_prefect_environment(settings),
+    }
+    after = "prefect" if not settings.prefect.api_url and "prefect" in wanted else ""
     components += [
         Component("loader", _module("framehouse.loader", {}, settings, root)),
         Component("runner", _module("framehouse.jobs.runner", environment, settings, root), after=after),
-        _api(settings, endpoints, root),
     ]
-    return Supervisor(settings, components, endpoints)
+    if "api" in wanted:
+        components.append(_api(settings, endpoints, root))
+    return Supervisor(settings, [part for part in components if part.name in wanted], endpoints)
+
+
+def wanted_parts(settings: Settings) -> frozenset[str]:
+    """Names of the parts that may run on this host.
+
+    Raises:
+        ConfigError: code `config.stack_parts`, a name that is none.
+    """
+    named = frozenset(filter(None, (part.strip() for part in settings.stack.parts.split(","))))
+    if unknown := sorted(named - set(PARTS)):
+        raise ConfigError(
+            f"{', '.join(unknown)}: no part of the stack", code="config.stack_parts", hint=f"known: {', '.join(PARTS)}"
+        )
+    return named or frozenset(PARTS)
+
+
+def _check_reach(wanted: frozenset[str], endpoints: dict[str, str]) -> None:
+    """Raises ConfigError `config.stack_parts`: a part that runs here needs one that is nowhere."""
+    needs = {"runner": ("prefect_api_url", "triton_url", "dask_address"), "dask-workers": ("dask_address",)}
+    settings = {
+        "prefect_api_url": "FRAMEHOUSE_PREFECT__API_URL",
+        "triton_url": "FRAMEHOUSE_TRITON__URL",
+        "dask_address": "FRAMEHOUSE_DASK__SCHEDULER_ADDRESS",
+    }
+    for part in sorted(wanted & needs.keys()):
+        if missing := [settings[name] for name in needs[part] if name not in endpoints]:
+            raise ConfigError(
+                f"{part} is to run here, and does not know where to turn",
+                code="config.stack_parts",
+                hint=f"set {', '.join(missing)}",
+            )
 
 
 def _prefect(settings: Settings, endpoints: dict[str, str]) -> list[Component]:
@@ -45,9 +96,9 @@ def _prefect(settings: Settings, endpoints: dict[str, str]) -> list[Component]:
         endpoints["prefect_api_url"] = settings.prefect.api_url
         return []
     port = free_port(_PREFERRED_PREFECT_PORT)
-    address = f"http://127.0.0.1:{port}"
+    address = f"http://{settings.stack.host}:{port}"
     endpoints["prefect_api_url"] = f"{address}/api"
-    argv = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    argv = [sys.executable, "-m", "prefect", "server", "start", "--host", settings.stack.host, "--port", str(port)]
     environment = {
         **_prefect_environment(settings),
         "PREFECT_SERVER_UI_API_URL": f"{address}/api",
@@ -71,15 +122,34 @@ def _triton(settings: Settings, endpoints: dict[str, str]) -> list[Component]:
 
 
 def _dask(settings: Settings, endpoints: dict[str, str]) -> list[Component]:
+    """Scheduler and workers; with a scheduler elsewhere the workers, where they are asked for by name."""
     if settings.dask.scheduler_address:
         endpoints["dask_address"] = settings.dask.scheduler_address
-        return []
-    port = free_port()
-    address = f"tcp://127.0.0.1:{port}"
+        return [_dask_workers(settings, endpoints["dask_address"])] if settings.stack.parts else []
+    host = settings.stack.host
+    port = free_port(_PREFERRED_DASK_PORT if host != "127.0.0.1" else 0)
+    address = f"tcp://{host}:{port}"
     endpoints["dask_address"] = address
-    environment = {
+    scheduler = [*_DASK, "scheduler", "--host", host, "--port", str(port), "--no-dashboard", "--no-show"]
+    return [
+        Component(
+            "dask-scheduler",
+            Command(
+                scheduler, _dask_environment(), settings.log_dir / "dask-scheduler.log", lambda _: _listens(port, host)
+            ),
+            address,
+        ),
+        _dask_workers(settings, address),
+    ]
+
+
+_DASK = [sys.executable, "-m", "dask"]
+
+
+def _dask_environment() -> dict[str, str]:
+    return {
         "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "60s",
-        "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "3",
+        "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0",
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "MALLOC_ARENA_MAX": "2",
@@ -88,37 +158,30 @@ def _dask(settings: Settings, endpoints: dict[str, str]) -> list[Component]:
         "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "500ms",
         "DASK_DISTRIBUTED__WORKER__MEMORY__MONITOR_INTERVAL": "1s",
     }
+
+
+def _dask_workers(settings: Settings, address: str) -> Component:
     ready_dir = _ready_dir(settings)
     n_workers = settings.dask.n_workers or os.cpu_count() or 1
-    dask = [sys.executable, "-m", "dask"]
-    scheduler = [*dask, "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard", "--no-show"]
     workers = [
-        *dask,
+        *_DASK,
         "worker",
         address,
-        *("--host", "127.0.0.1", "--nworkers", str(n_workers)),
+        *("--host", settings.stack.host, "--nworkers", str(n_workers)),
         *("--nthreads", "1", "--memory-limit", str(settings.dask.worker_memory_bytes), "--no-dashboard"),
         *("--local-directory", str(settings.home / "dask"), "--death-timeout", "60"),
-        *("--preload", "framehouse.inference.worker"),
+        *("--preload", "framehouse.inference.worker", "--preload", "framehouse.jobs.chunks"),
     ]
-    logs = settings.log_dir
-    return [
-        Component(
-            "dask-scheduler",
-            Command(scheduler, environment, logs / "dask-scheduler.log", lambda _: _listens(port)),
-            address,
+    return Component(
+        "dask-workers",
+        Command(
+            workers,
+            {**_dask_environment(), READY_DIR: str(ready_dir)},
+            settings.log_dir / "dask-workers.log",
+            lambda _: len(_alive(ready_pids(ready_dir, _DASK_WORKER))) >= n_workers,
+            lambda: forget_ready(ready_dir, _DASK_WORKER),
         ),
-        Component(
-            "dask-workers",
-            Command(
-                workers,
-                {**environment, READY_DIR: str(ready_dir)},
-                logs / "dask-workers.log",
-                lambda _: len(_alive(ready_pids(ready_dir, _DASK_WORKER))) >= n_workers,
-                lambda: forget_ready(ready_dir, _DASK_WORKER),
-            ),
-        ),
-    ]
+    )
 
 
 def _api(settings: Settings, endpoints: dict[str, str], root: Path) -> Component:
@@ -131,7 +194,7 @@ def _api(settings: Settings, endpoints: dict[str, str], root: Path) -> Component
 
 
 class EmbeddedTriton:
-    """The packaged Triton server as a component; its numbers are checked at every start."""
+    """The packaged Triton server as a component; its numbers are checked at each start, and one that hangs is ended."""
 
     def __init__(self, settings: Settings) -> None:
         settings.added_models_dir.mkdir(parents=True, exist_ok=True)
@@ -141,8 +204,22 @@ class EmbeddedTriton:
             work_dir=settings.triton_dir,
             ports=free_ports(),
             models=_preloaded(settings),
+            host=settings.stack.host,
         )
         self._started = self._tested = self._was_ready = False
+        self._watch = HangWatch(_SILENT_S, settings.triton.request_timeout_s + _STUCK_GRACE_S)
+        self._watching = threading.Thread(target=self._end_hanging, name="triton-watch", daemon=True)
+
+    def _end_hanging(self) -> None:
+        """The watch's life: a server that was ready and answers nobody any more is killed, and so started again."""
+        while True:
+            time.sleep(_WATCH_S)
+            if not (self._tested and self._server.alive()):
+                self._watch.forget()
+            elif (fault := self._watch.fault(time.monotonic(), self._server.progress())) is not None:
+                log.error("triton hangs, ending it", fault=fault, pid=self._server.pid)
+                self._watch.forget()
+                self._server.kill()
 
     @property
     def address(self) -> str:
@@ -157,6 +234,8 @@ class EmbeddedTriton:
         """
         if self._started and not self._was_ready:
             raise self._server.death_cause()
+        if not self._started:
+            self._watching.start()
         self._started = True
         self._tested = False
         self._server.start()
@@ -250,7 +329,7 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _listens(port: int) -> bool:
+def _listens(port: int, host: str) -> bool:
     with socket.socket() as client:
         client.settimeout(0.5)
-        return client.connect_ex(("127.0.0.1", port)) == 0
+        return client.connect_ex((host, port)) == 0

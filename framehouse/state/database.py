@@ -7,7 +7,7 @@ count tells whether it was.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import Any
 
@@ -15,10 +15,11 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from framehouse.errors import JobNotFound, LeaseLost
-from framehouse.ids import new_job_id
+from framehouse.state.loads import append_load
 from framehouse.state.opening import open_engine, writing
 from framehouse.state.records import FINAL, NOBODY, Job, JobRequest, JobStatus, Lease, LoadRow, Origin
 from framehouse.state.schema import counters, jobs, leases, load_log, uploads
+from framehouse.state.submitting import insert_rows, new_row
 
 
 def open_state(url: str, *, pooled: bool = False) -> State:
@@ -55,28 +56,14 @@ class State:
         flow_run_id: str | None = None,
         job_id: str | None = None,
         origin: Origin = NOBODY,
+        estimate: Mapping[str, Any] | None = None,
     ) -> str:
         """Store a new job as queued and return its id; the same client token of the same owner gives the same job.
 
         `flow_run_id` names the Prefect run that already works on it (a run started by hand in the Prefect UI).
         """
-        row = {
-            "job_id": job_id or new_job_id(),
-            "client_token": f"{origin.owner}/{client_token}" if client_token and origin.owner else client_token,
-            "owner": origin.owner,
-            "wire": None if origin.wire is None else list(origin.wire),
-            "upload_id": origin.upload_id,
-            "uri": request.uri,
-            "models": list(request.models),
-            "infer_fps": request.infer_fps,
-            "confidence": request.confidence,
-            "priority": request.priority,
-            "allow_private": request.allow_private,
-            "status": "queued",
-            "submitted_at": time.time(),
-            "flow_run_id": flow_run_id,
-            "flow_run_at": time.time() if flow_run_id else None,
-        }
+        row = new_row(request, origin, client_token=client_token, flow_run_id=flow_run_id, job_id=job_id)
+        row["estimate"] = None if estimate is None else dict(estimate)
         try:
             with self._write() as connection:
                 connection.execute(jobs.insert().values(row))
@@ -88,6 +75,16 @@ class State:
                 raise
             return str(known)
         return str(row["job_id"])
+
+    def submit_many(self, requests: Sequence[JobRequest], *, client_token: str, origin: Origin = NOBODY) -> list[str]:
+        """Store many new jobs in one transaction: on SQLite each transaction waits for the disk.
+
+        Args:
+            client_token: of all of them; the same one with the same requests gives the same jobs.
+        """
+        rows = [new_row(request, origin, client_token=f"{client_token}/{i}") for i, request in enumerate(requests)]
+        with self._write() as connection:
+            return insert_rows(connection, rows)
 
     def job(self, job_id: str) -> Job:
         """One job.
@@ -248,11 +245,52 @@ class State:
             connection.execute(jobs.update().where(jobs.c.job_id == job_id).values(**values))
             return seq
 
-    def reopen(self, job_id: str, *, flow_run_id: str | None = None) -> Job:
+    def pause(self, lease: Lease, job_id: str, loads: Iterable[tuple[str, str]], reason: tuple[str, str, str]) -> None:
+        """Let a job rest until somebody resumes it; the rows that it has are loaded.
+
+        Args:
+            loads: (video_id, model_digest) of every model whose parts are to be loaded.
+            reason: (code, message, hint) of why, and how it goes on.
+
+        Raises:
+            LeaseLost: another run holds the job now.
+        """
+        code, message, hint = reason
+        with self._write() as connection:
+            self._require(connection, lease)
+            for video_id, digest in loads:
+                append_load(connection, "parts", video_id=video_id, model_digest=digest)
+            append_load(connection, "job", job_id=job_id)
+            values = {"status": "paused", "error_code": code, "error_message": message, "error_hint": hint}
+            connection.execute(jobs.update().where(jobs.c.job_id == job_id).values(**values, stalled_attempts=0))
+
+    def resume(self, job_id: str) -> Job:
+        """Queue a paused job again; any other is left as it is.
+
+        Raises:
+            JobNotFound: no such job.
+        """
+        self.job(job_id)
+        values = dict.fromkeys(("error_code", "error_message", "error_hint", "flow_run_id", "flow_run_at"))
+        with self._write() as connection:
+            paused = jobs.update().where(jobs.c.job_id == job_id, jobs.c.status == "paused")
+            connection.execute(paused.values(status="queued", **values))
+        return self.job(job_id)
+
+    def reopen(
+        self,
+        job_id: str,
+        *,
+        flow_run_id: str | None = None,
+        gaps: str | None = None,
+        estimate: Mapping[str, Any] | None = None,
+    ) -> Job:
         """Queue a finished job again (`jobs retry`); what its parts hold is not done twice.
 
         Args:
             flow_run_id: the Prefect run that takes it up; None leaves that to the reconciler.
+            gaps: which gaps are tried again; None leaves what it was submitted with.
+            estimate: what it is expected to cost now.
 
         Raises:
             JobNotFound: no such job.
@@ -274,6 +312,8 @@ class State:
                     flow_run_at=time.time() if flow_run_id else None,
                     cancel_requested=False,
                     stalled_attempts=0,
+                    gaps=jobs.c.gaps if gaps is None else gaps,
+                    estimate=None if estimate is None else dict(estimate),
                 )
             )
         return self.job(job_id)
@@ -317,6 +357,12 @@ class State:
                 .values(owner=owner, fence=fence, expires_at=now + ttl_s)
             )
         return Lease(name, owner, fence) if taken.rowcount == 1 else None
+
+    def lease_owners(self, prefix: str) -> set[str]:
+        """Who holds live leases whose name begins so."""
+        live = (leases.c.name.startswith(prefix, autoescape=True), leases.c.expires_at > time.time())
+        with self._engine.connect() as connection:
+            return {str(owner) for owner in connection.execute(sa.select(leases.c.owner).where(*live)).scalars()}
 
     def _has_lease_row(self, name: str) -> bool:
         with self._engine.connect() as connection:
@@ -419,17 +465,6 @@ class State:
         return found
 
 
-def append_load(connection: sa.Connection, kind: str, **key: str) -> int:
-    """Add a wish to the load log inside a transaction; returns its number.
-
-    The counter's row lock makes numbers appear in commit order, on PostgreSQL too.
-    """
-    connection.execute(counters.update().where(counters.c.name == "load").values(value=counters.c.value + 1))
-    seq = int(connection.execute(sa.select(counters.c.value).where(counters.c.name == "load")).scalar_one())
-    connection.execute(load_log.insert().values(seq=seq, kind=kind, requested_at=time.time(), **key))
-    return seq
-
-
 def _same(lease: Lease) -> tuple[sa.ColumnElement[bool], ...]:
     return leases.c.name == lease.name, leases.c.owner == lease.owner, leases.c.fence == lease.fence
 
@@ -442,6 +477,9 @@ def _job(row: sa.RowMapping) -> Job:
         confidence=row["confidence"],
         priority=row["priority"],
         allow_private=bool(row["allow_private"]),
+        gaps=row["gaps"],
+        frames=None if row["first_frame"] is None else (row["first_frame"], row["end_frame"]),
+        budget=row["budget"],
     )
     origin = Origin(row["owner"], None if row["wire"] is None else tuple(row["wire"]), row["upload_id"])
     same = {name: row[name] for name in Job.__dataclass_fields__ if name not in ("request", "origin")}

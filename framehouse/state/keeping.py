@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from framehouse.state.database import append_load
+from framehouse.state.loads import append_load
 from framehouse.state.opening import writing
 from framehouse.state.records import FINAL
 from framehouse.state.schema import deliveries, jobs, leases, load_log, metadata, uploads

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 import time
 from collections.abc import Sequence
@@ -17,6 +18,14 @@ from framehouse.state.schema import api_keys
 
 PREFIX = "fh_"
 SCOPES = ("submit", "read", "admin")
+RESERVED = frozenset(
+    {
+        "v1", "ui", "docs", "openapi.json", "health", "metrics", "videoinfer", "video_upload_signed_url", "uploads",
+        "results",
+    }
+)  # fmt: skip
+"""First path segments of the server: no workspace may bear them."""
+_WORKSPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 DEFAULT_MAX_WAITING_JOBS = 10_000
 DEFAULT_MAX_UPLOAD_BYTES = 200 * 1024**3
 _RANDOM_BYTES = 20
@@ -58,8 +67,9 @@ class Keys:
         The text begins with `fh_` and has lower-case letters and digits: the official client wants a lower-case letter.
 
         Raises:
-            ConfigError: code `config.scope`, an unknown scope or none.
+            ConfigError: code `config.scope`, an unknown scope or none; `config.workspace`, see `check_workspace`.
         """
+        check_workspace(workspace)
         unknown = [scope for scope in scopes if scope not in SCOPES]
         if unknown or not scopes:
             raise ConfigError(f"unknown scope {', '.join(unknown) or '(none given)'}", code="config.scope",
@@ -121,6 +131,19 @@ class Keys:
         if row is None:
             raise ConfigError(f"no key {key_id}", code="config.unknown_key", hint="framehouse keys list")
         return _key(row)
+
+
+def check_workspace(name: str) -> None:
+    """Refuse a workspace that could not be the first segment of a path of its own.
+
+    Raises:
+        ConfigError: code `config.workspace`.
+    """
+    if name.lower() in RESERVED or not _WORKSPACE.fullmatch(name):
+        raise ConfigError(
+            f"{name!r} cannot be a workspace", code="config.workspace",
+            hint=f"letters, digits, dots, dashes; and none of {', '.join(sorted(RESERVED))}",
+        )  # fmt: skip
 
 
 def _digest(text: str) -> str:

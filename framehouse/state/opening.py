@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from framehouse.errors import ConfigError, MigrationError
+from framehouse.state import catalog_tables, shares_table  # noqa: F401  their tables are made with the others
 from framehouse.state.schema import SCHEMA_VERSION, counters, jobs, metadata, schema_version
 
 _BUSY_TIMEOUT_MS = 30_000

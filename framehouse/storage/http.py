@@ -35,6 +35,7 @@ _BREAKS = 4
 """Broken connections in a row, each with less than `_HEADWAY_BYTES` of news, before a fetch gives up."""
 _HEADWAY_BYTES = 1024 * 1024
 _CONNECT_TIMEOUT_S = 10.0
+_REASON_BYTES = 4096
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)$")
 _HEADERS = {"User-Agent": "framehouse", "Accept": "*/*", "Accept-Encoding": "identity"}
@@ -174,8 +175,11 @@ class HttpSource:
             part.clear()
             raise self._too_large(self.limits.max_bytes + 1)
         if time.monotonic() > deadline_s:
-            raise SourceUnavailable(
-                f"{self.shown}: not here after {self.limits.total_timeout_s} s", code="source.too_slow", uri=self.shown
+            raise SourceError(
+                f"{self.shown}: not here after {self.limits.total_timeout_s:g} s",
+                code="source.too_slow",
+                hint="upload the file instead, or raise FRAMEHOUSE_SOURCE__TOTAL_TIMEOUT_S",
+                uri=self.shown,
             )
         if progress is not None:
             progress(part.size, part.identity.size_bytes if part.identity else None)
@@ -218,7 +222,7 @@ class HttpSource:
             )
         if status in (404, 410):
             raise SourceNotFound(line, uri=self.shown, host=host, status=status)
-        if status in (401, 403, 407, 451):
+        if status in (401, 403, 407, 451) or (status == 400 and _says_expired(response)):
             raise SourceForbidden(line, uri=self.shown, host=host, status=status)
         if status in (408, 425, 429) or status >= 500:
             raise SourceUnavailable(line, uri=self.shown, host=host, status=status)
@@ -322,6 +326,12 @@ def _transport() -> httpx.HTTPTransport:
 def _tls() -> ssl.SSLContext:
     """Certificates of SSL_CERT_FILE or SSL_CERT_DIR, else the packaged ones."""
     return httpx.create_ssl_context()
+
+
+def _says_expired(response: httpx.Response) -> bool:
+    """Whether a 400 means an expired signature: some stores answer it so, with a reason in XML."""
+    begin = next(response.iter_raw(_REASON_BYTES), b"")
+    return any(word in begin for word in (b"ExpiredToken", b"Request has expired", b"RequestExpired"))
 
 
 def _root(error: BaseException) -> BaseException:

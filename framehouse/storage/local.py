@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote_to_bytes
 
 import structlog
 
 from framehouse import ids
 from framehouse.errors import SourceError, SourceForbidden, SourceNotFound, SourceUnavailable
 from framehouse.storage.base import VIDEO_SUFFIXES, LocalVideo, Progress, VideoRef, iso_utc
+from framehouse.storage.uris import quoted, unquoted
+from framehouse.storage.walk import walk_videos
 
 log = structlog.get_logger(__name__)
 
@@ -28,14 +29,7 @@ def path_uri(path: Path) -> str:
     >>> path_uri(Path("/videos/Straße 1#a.mp4"))
     'file:///videos/Straße 1%23a.mp4'
     """
-    text = str(path.absolute())
-    return "file://" + "".join(_quoted(char) for char in text)
-
-
-def _quoted(char: str) -> str:
-    if char in "%?#" or ord(char) < 32 or ord(char) == 127 or "\udc80" <= char <= "\udcff":
-        return "".join(f"%{byte:02X}" for byte in os.fsencode(char))
-    return char
+    return "file://" + quoted(str(path.absolute()))
 
 
 def uri_path(uri: str) -> Path:
@@ -52,7 +46,7 @@ def uri_path(uri: str) -> Path:
     host, slash, rest = uri[len("file://") :].partition("/")
     if host not in ("", "localhost"):
         raise SourceNotFound(f"{uri}: a file:// URI of another host ({host})", hint="use file:///absolute/path")
-    return Path(os.fsdecode(unquote_to_bytes(slash + rest)))
+    return Path(unquoted(slash + rest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +61,32 @@ class LocalSource:
         return path_uri(self.path)
 
     def list(self) -> Iterator[VideoRef]:
-        """The file itself, or every video under the folder, by path; hidden names are left out, links are followed."""
+        """The file itself, or every video under the folder, by uri; hidden names are left out, links are followed."""
         if not stat_bits.S_ISDIR(_stat(self.path).st_mode):
             yield self.stat()
             return
-        found = sorted(_videos_under(self.path))
-        if not found:
+        n_found = 0
+        for ref in self.walk(_skipped):
+            n_found += 1
+            yield ref
+        if not n_found:
             raise SourceNotFound(
                 f"{self.path}: no video in this folder",
                 code="source.no_videos",
                 hint=f"looked for {' '.join(sorted(VIDEO_SUFFIXES))}",
                 uri=self.uri,
             )
-        for path in found:
-            yield LocalSource(path).stat()
+
+    def walk(self, unreadable: Callable[[str, OSError], None]) -> Iterator[VideoRef]:
+        """Every video under the folder, by uri; `unreadable` is told of each folder below that may not be read.
+
+        Raises:
+            SourceForbidden, SourceNotFound: the folder itself, at its beginning or at its end.
+        """
+        with os_errors(self.path), os.scandir(self.path):
+            pass
+        yield from walk_videos(self.path, quoted, self.uri.removesuffix("/") + "/", unreadable)
+        _stat(self.path)  # a folder that was removed meanwhile looks empty
 
     def stat(self) -> VideoRef:
         """Size and time of the file."""
@@ -94,7 +100,7 @@ class LocalSource:
             SourceUnavailable: code `source.changed`, when the file changed while it was read.
         """
         before = _file_stat(self.path)
-        with _translated(self.path):
+        with os_errors(self.path):
             sha256 = ids.content_sha256(self.path, _reporter(progress, before.st_size))
         if _identity(_file_stat(self.path)) != _identity(before):
             raise SourceUnavailable(
@@ -114,27 +120,8 @@ def _identity(facts: os.stat_result) -> tuple[int, int, int, int]:
     return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
-def _videos_under(folder: Path) -> Iterator[Path]:
-    """Video files under a folder; each real folder is entered once, so links that loop end."""
-    seen: set[tuple[int, int]] = set()
-    with _translated(folder), os.scandir(folder):  # the folder itself must be readable
-        pass
-    for root, dirs, files in os.walk(folder, followlinks=True, onerror=_skipped):
-        here = os.stat(root)  # noqa: PTH116  os.walk speaks str
-        if (here.st_dev, here.st_ino) in seen:
-            dirs.clear()
-            continue
-        seen.add((here.st_dev, here.st_ino))
-        dirs[:] = sorted(name for name in dirs if not name.startswith("."))
-        yield from (path for name in files if _is_video(path := Path(root, name)))
-
-
-def _is_video(path: Path) -> bool:
-    return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".") and path.is_file()
-
-
-def _skipped(error: OSError) -> None:
-    log.warning("folder skipped", path=str(error.filename), reason=error.strerror)
+def _skipped(uri: str, error: OSError) -> None:
+    log.warning("folder skipped", uri=uri, reason=error.strerror)
 
 
 def _file_stat(path: Path) -> os.stat_result:
@@ -146,12 +133,12 @@ def _file_stat(path: Path) -> os.stat_result:
 
 
 def _stat(path: Path) -> os.stat_result:
-    with _translated(path):
+    with os_errors(path):
         return path.stat()
 
 
 @contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def os_errors(path: Path) -> Iterator[None]:
     """OSError in this block comes out as one of ours."""
     try:
         yield

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+WINDOW_BYTES = 8 * 1024 * 1024
+"""What one request for a part of an object asks for; held in memory whole."""
+PIECE_BYTES = 1024 * 1024
+LONGEST_TTL_S = 7 * 24 * 3600
+"""No store signs for longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +22,15 @@ class ObjectFacts:
         key: name inside the store, `/` between its parts, never at its beginning; any unicode text.
         etag: changes whenever the bytes do; None where the store has none (a folder).
         modified_at: ISO 8601 in UTC.
+        checksum: sum of the bytes as the store keeps it, `md5:` or `crc32c:` and hexadecimal digits; None where the
+            store has none, or tells it only by `stat`.
     """
 
     key: str
     size_bytes: int
     etag: str | None
     modified_at: str | None
+    checksum: str | None = None
 
 
 class ObjectStore(Protocol):
@@ -82,3 +91,18 @@ class ObjectStore(Protocol):
     def sign_put(self, key: str, ttl_s: int) -> str:
         """A URL that writes the object by one PUT, for `ttl_s` seconds."""
         ...
+
+
+def pieces(read: Callable[[int, int], bytes], start: int) -> Iterator[bytes]:
+    """Bytes from `start` on, asked for a window at a time: memory stays flat, and a broken answer costs one window.
+
+    Args:
+        read: bytes of a half-open interval; fewer, or none, where the object ends.
+    """
+    while True:
+        window = read(start, start + WINDOW_BYTES)
+        for at in range(0, len(window), PIECE_BYTES):
+            yield window[at : at + PIECE_BYTES]
+        if len(window) < WINDOW_BYTES:
+            return
+        start += len(window)

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import json
@@ -25,11 +24,11 @@ import structlog
 
 from framehouse import ids
 from framehouse.errors import SourceError
+from framehouse.storage.files import disk_full, own_disk
 
 log = structlog.get_logger(__name__)
 
 _READ_BYTES = 4 * 1024 * 1024
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ class PartFile:
         Raises:
             SourceError: the folder cannot be written.
         """
-        with _disk(folder):
+        with own_disk(folder):
             folder.mkdir(parents=True, exist_ok=True)
             file = _locked(folder / f"{key}.part")
         with file:
@@ -111,7 +110,7 @@ class PartFile:
         """
         self.clear()
         if identity.size_bytes is not None and identity.size_bytes > shutil.disk_usage(self._path.parent).free:
-            raise _disk_full(self._path.parent, f"{identity.size_bytes} bytes do not fit")
+            raise disk_full(self._path.parent, f"{identity.size_bytes} bytes do not fit")
         self.identity = identity
         self._write_sidecar()
 
@@ -130,7 +129,7 @@ class PartFile:
             SourceError: `source.disk_full`; the bytes held are given back to the disk.
         """
         try:
-            with _disk(self._path.parent):
+            with own_disk(self._path.parent):
                 self._catch_up()
                 _write_all(self._file, piece)
         except SourceError:
@@ -155,7 +154,7 @@ class PartFile:
                 raise SourceError("a download ended without a byte or an identity", code="source.error")
             os.utime(here)
             return here
-        with _disk(self._path.parent):
+        with own_disk(self._path.parent):
             self._catch_up()
             sha256 = self._digest.hexdigest()
             final = self._path.with_name(ids.video_id(sha256) + suffix)
@@ -179,7 +178,7 @@ class PartFile:
 
     def _write_sidecar(self) -> None:
         assert self.identity is not None
-        with _disk(self._path.parent):
+        with own_disk(self._path.parent):
             temporary = self._sidecar.with_suffix(".json.tmp")
             temporary.write_text(json.dumps(asdict(self.identity)), encoding="utf-8")
             temporary.rename(self._sidecar)
@@ -219,29 +218,10 @@ def read_identity(sidecar: Path) -> Identity | None:
 @contextmanager
 def naming(folder: Path, *, alone: bool = False) -> Iterator[None]:
     """Hold off the taking away of finished files while one gets its name; `alone` holds off the naming."""
-    with _disk(folder):
+    with own_disk(folder):
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         yield
     finally:
         os.close(lock)
-
-
-@contextmanager
-def _disk(folder: Path) -> Iterator[None]:
-    """OSError of our own folder comes out as one of ours."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise _disk_full(folder, error.strerror or "full") from error
-        raise SourceError(
-            f"{folder}: {error.strerror}", code="source.not_writable", hint="check FRAMEHOUSE_HOME"
-        ) from error
-
-
-def _disk_full(folder: Path, why: str) -> SourceError:
-    return SourceError(
-        f"{folder}: no space left for the download ({why})", code="source.disk_full", hint="free disk space, then retry"
-    )

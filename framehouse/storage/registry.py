@@ -9,6 +9,7 @@ from framehouse.errors import ConfigError
 from framehouse.storage.base import Source, SourceLimits
 from framehouse.storage.http import HttpSource
 from framehouse.storage.local import LocalSource, uri_path
+from framehouse.storage.objects import ObjectStore
 
 Opener = Callable[[str, SourceLimits], Source]
 
@@ -52,6 +53,15 @@ def open_source(uri: str, limits: SourceLimits | None = None) -> Source:
             hint=f"known: a path, {', '.join(f'{name}://' for name in SOURCES)}",
         )
     return opener(uri, limits or SourceLimits())
+
+
+def open_objects(uri: str) -> tuple[ObjectStore, str]:
+    """The store that a URI names, and the key or prefix in it.
+
+    Raises:
+        ConfigError: code `config.source_scheme`, a scheme that no store serves.
+    """
+    raise ConfigError(f"{_scheme(uri)}:// is not a place of objects", code="config.source_scheme")
 
 
 def expand_source(argument: str) -> list[str]:

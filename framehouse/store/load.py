@@ -22,13 +22,20 @@ import structlog
 from framehouse.errors import MisalignedParts, ResultsError
 from framehouse.results.kinds import KINDS
 from framehouse.results.lake import Lake, RunRecord, VideoRecord
-from framehouse.results.parts import Part, part_paths, read_part, set_aside
+from framehouse.results.parts import Part
 from framehouse.store.connection import run_script
 
 log = structlog.get_logger(__name__)
 
 _LOCATIONS = pa.schema(
-    {"uri": pa.string(), "etag": pa.string(), "size_bytes": pa.int64(), "modified_at": pa.timestamp("us")}
+    {
+        "uri": pa.string(),
+        "etag": pa.string(),
+        "size_bytes": pa.int64(),
+        "modified_at": pa.timestamp("us"),
+        "seen_at": pa.timestamp("us"),
+        "gone_at": pa.timestamp("us"),
+    }
 )
 _USES = pa.schema(
     {
@@ -41,17 +48,30 @@ _USES = pa.schema(
         "infer_s": pa.float64(),
         "decode_s": pa.float64(),
         "bytes": pa.int64(),
+        "n_inferred": pa.int64(),
+    }
+)
+_ESTIMATE = pa.schema(
+    {
+        "n_frames": pa.int64(),
+        "seconds": pa.float64(),
+        "low_s": pa.float64(),
+        "high_s": pa.float64(),
+        "fetch_bytes": pa.int64(),
+        "read_bytes": pa.int64(),
+        "n_runs": pa.int64(),
     }
 )
 
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """A file of the lake that was not loaded, and why."""
+    """A file of the lake that was not loaded, and why. `video_id`: of a part that is out of the lake now."""
 
     path: str
     code: str
     message: str
+    video_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +130,11 @@ def load_job(connection: duckdb.DuckDBPyConnection, lake: Lake, job_id: str) -> 
     video_id = plan[0] if plan else (run.video_id if run else None)
     aside = load_video(connection, lake, video_id) if video_id else ()
     if run:
-        with _registered(connection, "incoming_uses", _uses(run)):
+        expected = pa.Table.from_pylist([asdict(run.estimate)] if run.estimate else [], schema=_ESTIMATE)
+        with (
+            _registered(connection, "incoming_uses", _uses(run)),
+            _registered(connection, "incoming_estimate", expected),
+        ):
             run_script(connection, "loads/job.sql", _job_columns(run))
     if plan:
         frames = plan[1]
@@ -132,7 +156,10 @@ def load_video(connection: duckdb.DuckDBPyConnection, lake: Lake, video_id: str)
     except ResultsError as error:
         return (_report(error, lake.video_path(video_id)),)
     if record is not None:
-        places = [{**asdict(place), "modified_at": _instant(place.modified_at)} for place in record.locations]
+        times = ("modified_at", "seen_at", "gone_at")
+        places = [
+            {**asdict(place), **{name: _instant(getattr(place, name)) for name in times}} for place in record.locations
+        ]
         with _registered(connection, "incoming_locations", pa.Table.from_pylist(places, schema=_LOCATIONS)):
             run_script(connection, "loads/video.sql", _video_columns(record))
     return ()
@@ -151,13 +178,13 @@ def _pick_listed(lake: Lake, video_id: str, model_digest: str) -> Picked:
     n_frames = _n_frames(lake, video_id)
     parts: list[tuple[str, Part]] = []
     aside: list[SetAside] = []
-    for path in part_paths(lake.parts_dir(video_id, model_digest)):
+    for path in lake.part_paths(video_id, model_digest):
         try:
-            part = read_part(path)
+            part = lake.read_part(video_id, model_digest, path)
             _check_place(path, part, video_id, model_digest, n_frames)
         except MisalignedParts as error:
-            set_aside(path, error)
-            aside.append(SetAside(str(path), error.code, error.message))
+            place = lake.set_aside(video_id, model_digest, path, error)
+            aside.append(SetAside(place, error.code, error.message, video_id))
         except ResultsError as error:  # of a later release: it stays where it is
             aside.append(_report(error, path))
         else:  # the rows stay on disk: a long video has millions

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from framehouse.errors import QueryRejected, QueryTimeout
 from framehouse.store.connection import DEFAULT_MEMORY, one_line, reading
 from framehouse.store.migrate import check_version
+from framehouse.store.reach import check_reach
 
 _ALLOWED = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
 _BATCH_ROWS = 2048
@@ -115,6 +116,7 @@ def run_query(
         check_version(connection)
         with _deadline(connection, timeout_s), _rejections_named(store_dir, timeout_s):
             statement = _only_statement(connection, sql)
+            check_reach(connection, statement.query)
             if confidence is not None:
                 connection.execute("SET VARIABLE confidence = ?::FLOAT", [confidence]).fetchall()
             relation = connection.sql(statement, params=params)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +81,15 @@ class VideoVectors:
     embedding: NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameVectors:
+    """Embeddings of one video by one model, frame by frame: int64 [N], seconds float64 [N], float32 [N, D]."""
+
+    frame_offset: NDArray[np.int64]
+    time_offset_s: NDArray[np.float64]
+    embedding: NDArray[np.float32]
+
+
 def vocabulary(place: Place) -> list[Word]:
     """Every word that frames have. Raises as `run_query`, and StoreError `store.earlier_schema`."""
     _require_schema(place)
@@ -123,6 +132,15 @@ def video_vectors(place: Place, model_digest: str) -> list[VideoVectors]:
     _require_schema(place)
     rows = _ask(place, script("searches/video_vectors.sql"), model_digest=model_digest).rows()
     return [VideoVectors(video_id, uri, np.array(vectors, np.float32)) for video_id, uri, vectors in rows]
+
+
+def frame_vectors(place: Place, video_id: str, model_digest: str) -> FrameVectors:
+    """Embeddings of a video by a model digest, by frame; N = 0 where there are none. Raises as `vocabulary`."""
+    _require_schema(place)
+    rows = _ask(replace(place, video_ids=(video_id,)), script("searches/frame_vectors.sql"), model_digest=model_digest)
+    frames, times, vectors = zip(*rows.rows(), strict=True) if rows.rows() else ((), (), ())
+    stacked = np.array(vectors, np.float32) if vectors else np.zeros((0, 0), np.float32)
+    return FrameVectors(np.array(frames, np.int64), np.array(times, np.float64), stacked)
 
 
 def _moments(place: Place, hits: str, top: int, **params: object) -> list[Moment]:

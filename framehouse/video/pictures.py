@@ -6,19 +6,22 @@ scaler is for models that were trained with it: it needs the whole picture as RG
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
+from framehouse.errors import MediaError
 from framehouse.video.framing import Framing, Size
 from framehouse.video.index import StreamFacts
 
 Picture = NDArray[np.uint8]
 """uint8 [height, width, 3], RGB, upright."""
+MOST_STILL_PIXELS = 64_000_000
 
 
 class PictureMaker:
@@ -82,6 +85,24 @@ def frame_picture(picture: Picture, framing: Framing) -> Picture:
     made = np.full((height, width, 3), framing.pad, np.uint8)
     lay(scaled, framing, source, made)
     return made
+
+
+def read_still(data: bytes) -> Picture:
+    """A picture file (JPEG, PNG, WebP …) as uint8 [H, W, 3] RGB, turned as it says it is to be.
+
+    Raises:
+        MediaError: code `media.picture`, it is none, or has more than `MOST_STILL_PIXELS`.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as found:
+            width, height = found.size
+            if width * height > MOST_STILL_PIXELS:
+                raise MediaError(f"a picture of {width} x {height} is too large", code="media.picture")
+            return np.asarray(ImageOps.exif_transpose(found).convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise MediaError(
+            "this is no picture that can be read", code="media.picture", hint="JPEG, PNG or WebP"
+        ) from error
 
 
 def lay(scaled: Picture, framing: Framing, source: Size, into: Picture) -> None:

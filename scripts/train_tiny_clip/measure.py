@@ -10,8 +10,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from framehouse.inference.clip import compare
 from framehouse.inference.tokens import tokenize
+from framehouse.results.vectors import compare
 from scripts.train_tiny_clip.captions import LENGTH, pair_caption, place
 from scripts.train_tiny_clip.shapes import COLOURS, HELD_OUT, PAIRS, SHAPES, SIZES, Scene, gallery, random_scene, render
 

@@ -40,10 +40,14 @@ PINNED = {
     "QueryRejected": "store.query_rejected",
     "QueryTimeout": "store.query_timeout",
     "StoreLocked": "store.locked",
+    "LakeUnavailable": "store.lake_unavailable",
     "JobError": "job.error",
     "JobNotFound": "job.not_found",
     "LeaseLost": "job.lease_lost",
+    "BudgetSpent": "budget.spent",
     "DeploymentMissing": "job.deployment_missing",
+    "CatalogNotFound": "job.catalog_not_found",
+    "CatalogExists": "job.catalog_exists",
     "EngineUnavailable": "job.engine_unavailable",
     "ApiError": "api.error",
     "BadRequest": "api.bad_request",
@@ -59,6 +63,7 @@ RETRYABLE = {
     "InferenceTimeout",
     "TritonUnavailable",
     "StoreLocked",
+    "LakeUnavailable",
     "EngineUnavailable",
 }
 # Exit codes are matched by users' scripts as well.

@@ -43,7 +43,7 @@ def test_make_alone_is_help(checkout: Path) -> None:
     [
         (("test", "ARGS=-k probe"), ".venv/bin/python -m pytest -k probe"),
         (("e2e",), ".venv/bin/python -m pytest tests/e2e"),
-        (("chaos", "KILLS=3"), ".venv/bin/python -m pytest tests/e2e -k kill --kills=3"),
+        (("chaos", "KILLS=3"), ".venv/bin/python -m chaos --videos 100 --kills 3"),
         (("bench",), ".venv/bin/python tests/benchmarks/bench.py"),
         (("demo",), ".venv/bin/python scripts/demo.py"),
         (("lint",), ".venv/bin/python -m mypy"),

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+import os
+import subprocess
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import httpx
 import pytest
 import supervision as sv
 
+from api_client import web_server
 from local_stack import Stack
 from official_client import NEWEST, OLDEST, ClientMissing, client_python, run_script
 from real_parts import cache_folder, require
@@ -95,21 +93,21 @@ def test_projects_of_every_type(
         assert masks and all(found.mask is not None for found in masks)
 
 
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """A web server over a folder, on the loopback address."""
-    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
+def test_a_url_instead_of_a_file(newest: Path, api_url: str, sample_videos: dict[str, Path], tmp_path: Path) -> None:
+    """Nothing is uploaded; the result is that of the file."""
+    model, name = VERSION_MODEL.replace("PROJECT", "detector"), "carphone_pristine.mp4"
+    _, of_file = predict(newest, api_url, tmp_path, model, str(sample_videos[name]), 1, [])
+    with web_server(sample_videos[name].parent) as web:
+        started, of_url = predict(newest, api_url, tmp_path, model, f"{web}/{name}", 1, [])
+    assert started["expires"] is None
+    assert of_url == of_file
 
 
 def test_a_private_address_is_refused_with_the_reason(
     newest: Path, api_url: str, sample_videos: dict[str, Path], tmp_path: Path
 ) -> None:
     """The server never asks a private address for a stranger; the client gets the status body as its result."""
-    with served(sample_videos["bikes.mp4"].parent) as web:
+    with web_server(sample_videos["bikes.mp4"].parent, "127.0.0.1") as web:
         model = VERSION_MODEL.replace("PROJECT", "detector")
         _, results = predict(newest, api_url, tmp_path, model, f"{web}/bikes.mp4?key=secret", 1, [])
     assert results["status"] == results["success"] == 2
@@ -139,6 +137,67 @@ model = roboflow.Roboflow(api_key="{KEY}").workspace().project("detector").versi
     video = str(sample_videos["carphone_pristine.mp4"])
     _, results = predict(newest, api_url, tmp_path, code, video, 1, [])
     assert len(results["detector"]) == 4
+
+
+def status_command(python: Path, api_url: str, job_id: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("FRAMEHOUSE_", "ROBOFLOW_", "PYTHON"))}
+    env = kept | {
+        "API_URL": api_url, "ROBOFLOW_API_KEY": KEY, "NO_PROXY": "127.0.0.1", "HOME": str(folder), "NO_COLOR": "1",
+        "MPLCONFIGDIR": str(folder), "ROBOFLOW_CONFIG_DIR": str(folder / "config.json"),
+    }  # fmt: skip
+    command = [str(python.parent / "roboflow"), "--json", "video", "status", job_id]
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+
+
+def test_the_client_s_own_command_shows_a_job(
+    newest: Path, api_url: str, sample_videos: dict[str, Path], tmp_path: Path
+) -> None:
+    """`roboflow video status`: the spelling without a slash, which wants exactly 200."""
+    model = VERSION_MODEL.replace("PROJECT", "detector")
+    video = str(sample_videos["carphone_pristine.mp4"])
+    started, _ = predict(newest, api_url, tmp_path, model, video, 1, [])
+    done = status_command(newest, api_url, started["job_id"], tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert '"status": 0' in done.stdout and '"progress": 1.0' in done.stdout
+    unknown = status_command(newest, api_url, "j_none", tmp_path)
+    assert unknown.returncode != 0
+    assert "not found" in (unknown.stdout + unknown.stderr).lower()
+
+
+def test_video_inference_model_as_far_as_it_goes(
+    newest: Path, api_url: str, sample_videos: dict[str, Path], tmp_path: Path
+) -> None:
+    """The class never uploads and lacks two fields; with these set, its slash endpoints and `success` work."""
+    code = f"""
+import requests
+from roboflow.models.video import VideoInferenceModel
+model = VideoInferenceModel("{KEY}")
+model.dataset_id, model.version = "detector", "1"
+job_id, signed_url = model.predict({str(sample_videos["carphone_pristine.mp4"])!r}, "object-detection", fps=1)
+give(model.poll_for_results())
+requests.put(signed_url, data=open({str(sample_videos["carphone_pristine.mp4"])!r}, "rb"))
+while not (results := model.poll_for_results()):
+    time.sleep(0.3)
+give(results)
+"""
+    first, results = run_script(newest, api_url, code, tmp_path)
+    assert first == {}, "it waits for the upload"
+    assert len(results["detector"]) == 4
+
+
+def test_two_jobs_of_one_script_are_not_mixed(
+    newest: Path, api_url: str, sample_videos: dict[str, Path], tmp_path: Path
+) -> None:
+    videos = [str(sample_videos[name]) for name in ("carphone_pristine.mp4", "bikes.mp4")]
+    code = VERSION_MODEL.replace("PROJECT", "detector") + f"""
+jobs = [model.predict_video(video, fps=1, prediction_type="batch-video")[0] for video in {videos!r}]
+for job_id in jobs:
+    give(model.poll_until_video_results(job_id))
+"""  # fmt: skip
+    first, second = run_script(newest, api_url, code, tmp_path)
+    sizes = [{one["image"]["width"] for one in results["detector"]} for results in (first, second)]
+    assert sizes == [{176}, {640}]
+    assert [len(results["frame_offset"]) for results in (first, second)] == [4, 10]
 
 
 def test_fps_above_the_source_fails_naming_both_rates(

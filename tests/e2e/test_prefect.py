@@ -30,9 +30,9 @@ def start_by_hand(stack: Stack, source: Path) -> str:
     api = stack.facts()["endpoints"]["prefect_api_url"]
     with httpx.Client(base_url=api, timeout=30.0) as client:
         deployment = client.get(f"/deployments/name/{DEPLOYMENT}").raise_for_status().json()
-        created = client.post(
-            f"/deployments/{deployment['id']}/create_flow_run", json={"parameters": {"source": str(source)}}
-        )
+        address, body = f"/deployments/{deployment['id']}/create_flow_run", {"parameters": {"source": str(source)}}
+        while (created := client.post(address, json=body)).status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            time.sleep(0.5)  # its SQLite is busy; Prefect's own clients try again too
         return str(created.raise_for_status().json()["id"])
 
 
@@ -45,6 +45,16 @@ def wait_for_run(stack: Stack, flow_run_id: str) -> str:
             return str(state["type"])
         time.sleep(0.5)
     pytest.fail(f"the run is still {state['type']}\n{stack.logs()}")
+
+
+def artifact_of(stack: Stack, flow_run_id: str, key: str) -> str:
+    """Text of an artifact of a run, as soon as it is there."""
+    api, deadline = stack.facts()["endpoints"]["prefect_api_url"], time.monotonic() + 30.0
+    query = {"artifacts": {"flow_run_id": {"any_": [flow_run_id]}, "key": {"any_": [key]}}}
+    while not (found := httpx.post(f"{api}/artifacts/filter", json=query, timeout=30.0).json()):
+        assert time.monotonic() < deadline, "no artifact"
+        time.sleep(0.5)
+    return str(found[0]["data"])
 
 
 def rows_of(stack: Stack, path: Path) -> int:
@@ -108,9 +118,23 @@ def test_a_plain_prefect_worker_runs_the_same_deployment(stack: Stack, media_dir
 
 def test_a_failed_run_tells_its_cause_in_sql(stack: Stack, tmp_path: Path) -> None:
     missing = tmp_path / "missing by hand.mp4"
-    assert wait_for_run(stack, start_by_hand(stack, missing)) == "FAILED"
+    flow_run_id = start_by_hand(stack, missing)
+    assert wait_for_run(stack, flow_run_id) == "FAILED"
+    shown = artifact_of(stack, flow_run_id, "failure")
+    for text in ("source.not_found", "| fetch |", "missing by hand.mp4", "framehouse jobs retry"):
+        assert text in shown
     query = "SELECT error_code, error_hop FROM jobs WHERE uri LIKE '%missing by hand.mp4'"
     deadline = time.monotonic() + 30.0
     while not (found := json.loads(stack.ok("sql", query, "--format", "json"))) and time.monotonic() < deadline:
         time.sleep(0.5)
     assert found == [{"error_code": "source.not_found", "error_hop": "fetch"}]
+
+
+def test_the_server_calls_silent_runs_crashed_and_no_sooner_than_any_worker_may_speak(stack: Stack) -> None:
+    api = stack.facts()["endpoints"]["prefect_api_url"]
+    found = httpx.post(f"{api}/automations/filter", json={}, timeout=30.0).raise_for_status().json()
+    ours = [automation for automation in found if automation["name"].startswith("framehouse")]
+    assert len(ours) == 1, "registered once, however often the runner starts"
+    assert ours[0]["enabled"]
+    assert ours[0]["trigger"]["within"] >= 3 * 180  # a plain worker's default is a heartbeat in 180 s
+    assert ours[0]["actions"][0]["state"] == "CRASHED"

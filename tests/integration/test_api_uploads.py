@@ -4,66 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-import uvicorn
 
-from framehouse.api.app import create_app
+from api_server import Served, code, serving
 from framehouse.config import Settings
-from framehouse.state.keys import Keys
 
 BODY = bytes(range(256)) * 4096
-
-
-@dataclass
-class Served:
-    url: str
-    settings: Settings
-    keys: Keys
-    state: Any
-
-    def ask(self, method: str, path: str, key: str = "any", **options: Any) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {key}"} | options.pop("headers", {})
-        return httpx.request(method, self.url + path, headers=headers, timeout=20, **options)
-
-    def promise(self, name: str = "v.mp4", key: str = "any") -> str:
-        answer = self.ask("POST", "/video_upload_signed_url", key, json={"file_name": name})
-        assert answer.status_code == 200, answer.text
-        return str(answer.json()["signed_url"])
-
-    @property
-    def files(self) -> list[Path]:
-        return sorted(path for path in (self.settings.home / "uploads").rglob("*") if path.is_file())
 
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
     settings = Settings(home=tmp_path / "home")
     settings.api.max_upload_bytes = 2 * len(BODY)
-    app = create_app(settings)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        api = app.state.api
-        yield Served(f"http://127.0.0.1:{listening.getsockname()[1]}", settings, api.keys, api.state)
-        server.should_exit = True
-        thread.join()
-        api.state.close()
-
-
-def code(answer: httpx.Response) -> str:
-    return str(answer.json()["error"]["code"])
+    with serving(settings) as running:
+        yield running
 
 
 def test_what_is_put_is_there_whole(served: Served) -> None:

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from framehouse.config import ROOT
 from framehouse.inference.adapters import clip as adapter
-from framehouse.inference.clip import TextModel, compare, embed_images, embed_texts, prompts, text_model_of, zero_shot
+from framehouse.inference.clip import TextModel, embed_images, embed_texts, prompts, text_model_of
 from framehouse.inference.specs import ModelSpec
 from framehouse.inference.tokens import tokenize
 from framehouse.inference.triton import TritonClient
+from framehouse.results.vectors import compare, zero_shot
 from framehouse.video.decode import FrameBatch, decode
 from framehouse.video.pictures import frame_picture
 from framehouse.video.probe import probe

@@ -17,7 +17,7 @@ from PIL import Image
 from clip_reference import PICTURE, TENSOR, VOCABULARY, reference_files, reference_tokens, stand_in_entry, vision
 from framehouse.config import ROOT
 from framehouse.errors import SourceUnavailable
-from framehouse.inference.clip import TextModel, compare, embed_images, embed_texts, text_model_of, unknown_words
+from framehouse.inference.clip import TextModel, embed_images, embed_texts, text_model_of, unknown_words
 from framehouse.inference.convert import clip as convert
 from framehouse.inference.pull import pull
 from framehouse.inference.pull_fetch import PullSource
@@ -27,6 +27,7 @@ from framehouse.inference.server import TritonServer
 from framehouse.inference.specs import ModelSpec, TritonTarget
 from framehouse.inference.tokens import tokenize
 from framehouse.inference.triton import TritonClient
+from framehouse.results.vectors import compare
 from framehouse.video.decode import FrameBatch, decode
 from framehouse.video.pictures import frame_picture
 from framehouse.video.probe import probe

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 import cluster_work as work
-from framehouse.cluster import run_chunks, worker_count
+from framehouse.cluster import GivenUp, run_chunks, worker_count
 from framehouse.config import DaskSettings, Endpoints, Settings
 from framehouse.errors import EngineUnavailable, InferenceError, TritonUnavailable
 from framehouse.inference.worker import WORKER
@@ -140,6 +140,17 @@ def test_errors_of_the_work_come_back_as_they_were(
         assert kind != "final" or caught.value.hint == "look"
 
 
+def test_after_a_failure_what_is_in_flight_is_waited_for_and_no_more_begun(cluster: Cluster, tmp_path: Path) -> None:
+    tasks = [work.Deadly(i, str(tmp_path), deaths=1000 * (i == 0), by="fail") for i in range(20)]
+    found = []
+    with pytest.raises(TritonUnavailable):
+        for task, receipt in run_chunks(cluster.address, work.fail_or_work, tasks, window=4):
+            found.append((task.number, receipt))
+    begun = {int(path.name) for path in tmp_path.iterdir()}
+    assert begun == {0, *(number for number, _ in found)}, "a chunk went on unseen"
+    assert len(begun) < 8
+
+
 def test_the_caller_may_stop_listening(cluster: Cluster) -> None:
     chunks = run_chunks(cluster.address, work.slow_double, range(8), window=4)
     next(chunks)
@@ -154,10 +165,41 @@ def test_a_worker_killed_in_the_middle_loses_nothing(cluster: Cluster, tmp_path:
     assert len(list((tmp_path / "2").iterdir())) >= 2
 
 
-def test_a_poisonous_chunk_is_a_suspect_and_takes_no_other_along(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_poisonous_chunk_is_given_up_and_takes_no_other_along(cluster: Cluster, tmp_path: Path) -> None:
     tasks = [work.Deadly(i, str(tmp_path), deaths=1000 * (i == 1)) for i in range(8)]
-    found = {task.number: receipt for task, receipt in run_chunks(cluster.address, work.maybe_die, tasks)}
-    assert found == {i: None if i == 1 else i for i in range(8)}
+    found = {task.number: end for task, end in run_chunks(cluster.address, work.maybe_die, tasks)}
+    guilty = found.pop(1)
+    assert found == {i: i for i in range(8) if i != 1}
+    assert isinstance(guilty, GivenUp)
+    assert [death.cause for death in guilty.deaths] == ["SIGKILL", "SIGKILL"]
+    assert len(list((tmp_path / "1").iterdir())) == 3  # beside others, and twice alone
+    assert all(len(list((tmp_path / str(i)).iterdir())) <= 2 for i in found), "an innocent was run more than once again"
+
+
+def test_a_chunk_that_has_killed_before_runs_alone_from_the_first(cluster: Cluster, tmp_path: Path) -> None:
+    before, tasks = cluster.worker_pids(), [work.Deadly(i, str(tmp_path), deaths=1000 * (i == 1)) for i in range(4)]
+    ends = run_chunks(cluster.address, work.maybe_die, tasks, is_accused=lambda task: task.number == 1)
+    found = {task.number: end for task, end in ends}
+    assert isinstance(found.pop(1), GivenUp)
+    assert found == {i: i for i in (0, 2, 3)}
+    assert cluster.worker_pids() == before, "a worker died"
+
+
+def test_a_chunk_that_nothing_answers_is_given_up_alone(cluster: Cluster, tmp_path: Path) -> None:
+    tasks = [work.Deadly(i, str(tmp_path), deaths=1000 * (i == 1), by="timeout") for i in range(5)]
+    found = {task.number: end for task, end in run_chunks(cluster.address, work.maybe_die, tasks)}
+    slow = found.pop(1)
+    assert found == {i: i for i in (0, 2, 3, 4)}
+    assert isinstance(slow, GivenUp)
+    assert slow.error is not None
+    assert slow.error.code == "inference.timeout"
+
+
+def test_a_server_that_answers_nobody_is_an_error(cluster: Cluster, tmp_path: Path) -> None:
+    tasks = [work.Deadly(i, str(tmp_path), deaths=1000, by="timeout") for i in range(5)]
+    with pytest.raises(InferenceError, match="3 chunks in a row") as caught:
+        list(run_chunks(cluster.address, work.maybe_die, tasks))
+    assert (caught.value.code, caught.value.retryable) == ("inference.timeout", False)
 
 
 def test_a_chunk_that_stands_still_is_ended(cluster: Cluster, tmp_path: Path) -> None:
@@ -197,7 +239,7 @@ def test_ten_hours_need_no_more_memory_than_one(cluster: Cluster, long_tasks: li
     mine, theirs, ahead, n_decoded = [], [], [], 0
     began = time.monotonic()
     for n_ended, (_, receipt) in enumerate(run_chunks(cluster.address, work.decode_chunk, tasks)):
-        assert receipt is not None
+        assert not isinstance(receipt, GivenUp)
         assert receipt.n_gaps == 0
         n_decoded += receipt.n_decoded
         mine.append(me.memory_info().rss)

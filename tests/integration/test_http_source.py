@@ -234,6 +234,37 @@ def test_each_redirect_is_guarded(site: Site, tmp_path: Path, monkeypatch: pytes
     assert not any("meta-data" in request["path"] for request in site.requests)
 
 
+@pytest.mark.parametrize(
+    ("status", "reason", "query"),
+    [
+        (
+            "403",
+            b"<Code>AccessDenied</Code><Message>Request has expired</Message>",
+            "X-Amz-Signature=abc&X-Amz-Expires=1",
+        ),
+        (
+            "400",
+            b"<Error><Code>ExpiredToken</Code></Error>",
+            "X-Goog-Signature=abc&X-Goog-Expires=1&X-Goog-Credential=x%2Fy",
+        ),
+        ("403", b"<Code>AuthenticationFailed</Code>", "sv=2025-01-05&se=2020-01-01T00%3A00%3A00Z&sr=b&sig=abc%3D"),
+    ],
+    ids=["s3", "gcs", "azure"],
+)
+def test_an_expired_signature_names_the_host_and_hides_the_query(
+    site: Site, tmp_path: Path, status: str, reason: bytes, query: str
+) -> None:
+    site.mode, site.reason = status, reason
+    with pytest.raises(SourceForbidden) as caught:
+        HttpSource(f"{site.url()}?{query}", LIMITS).fetch(tmp_path)
+    error = caught.value
+    assert error.code == "source.forbidden" and not error.retryable
+    assert f"127.0.0.1:{site.port}" in error.message
+    assert "abc" not in str(error) + error.line() + repr(error.facts)
+    assert "expired" in error.hint
+    assert site.requests[0]["path"].endswith(query), "the query goes out as it was given"
+
+
 def test_the_checked_address_is_the_one_connected_to(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import structlog
 
+from exports_in_hand import EXPORTS
 from framehouse.cli.main import main
 from framehouse.config import load_settings
 from framehouse.errors import ConfigError, ModelNotReady
@@ -101,6 +102,33 @@ def test_a_model_comes_and_goes_without_a_restart(cli: Cli, server: TritonServer
     while not client.server_ready():  # it says that it is not while it unloads
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    client.close()
+
+
+@pytest.mark.real("triton")
+def test_a_file_of_ones_own_is_added_beside_the_running_server(cli: Cli, server: TritonServer, tmp_path: Path) -> None:
+    client = TritonClient(TritonTarget(server.url, False, 10.0, 1))
+    for version, export, words in (("1", "yolov8", []), ("2", "yolov8", ["--size", "640x384"])):
+        command = ["add", str(EXPORTS / f"{export}.onnx"), "--name", "forklifts", "--version", version, *words]
+        code, out, err = cli(*command, "--licence", "our own", "--json")
+        told = json.loads(out)
+        assert (code, told["model_id"], told["loaded"]) == (0, f"forklifts/{version}", True), err
+    assert told["input_size"] == [640, 384]
+    assert client.infer("forklifts", {"image": np.zeros((1, 192, 320, 3), np.uint8)})
+    assert client.infer("forklifts.v2", {"image": np.zeros((1, 384, 640, 3), np.uint8)})
+    listed = {model["model_id"]: model for model in json.loads(cli("list", "--json")[1])}
+    for version in ("1", "2"):
+        mine = listed[f"forklifts/{version}"]
+        assert (mine["origin"], mine["licence"], mine["loaded"]) == ("added", "our own", True)
+        assert mine["ms_per_frame"] > 0
+        assert mine["is_default"] is (version == "2")
+    assert listed["forklifts/1"]["model_digest"] != listed["forklifts/2"]["model_digest"]
+    assert cli("check")[0] == 0
+    assert "observed" in cli("show", "forklifts/2")[1]
+    assert cli("add", str(tmp_path / "nowhere.onnx"))[2].startswith("models.file: ")
+    assert cli("add", str(EXPORTS / "yolov8.onnx"), "--size", "wide")[2].startswith("models.size: ")
+    assert cli("remove", "forklifts/1")[0] == 0
+    assert set(loaded(cli)) >= {"forklifts/2"}
     client.close()
 
 

@@ -17,16 +17,18 @@ import httpx
 import pytest
 from prefect import states
 from prefect.client.schemas import OrchestrationResult
-from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.objects import DeploymentSchedule, FlowRun, State
 from prefect.client.schemas.responses import SetStateStatus, StateAcceptDetails
 from prefect.exceptions import ObjectNotFound
 
 from framehouse.config import JobSettings, PrefectSettings, Settings, StateSettings
 from framehouse.jobs import runner as runner_module
 from framehouse.jobs.runner import Runner, _Child
+from framehouse.jobs.schedules import SCAN_CATALOG
 from framehouse.results.lake import Lake
-from framehouse.state import Job, JobRequest, open_state
+from framehouse.state import Job, JobRequest, Origin, open_state
 from framehouse.state import State as Jobs
+from framehouse.state.uploads import Uploads
 
 pytestmark = pytest.mark.real("prefect")
 REQUEST = JobRequest("/videos/clip ü.mp4", ("detector",), "5", 0.4)
@@ -40,7 +42,11 @@ class FakeClient:
     runs: dict[UUID, State[Any]] = field(default_factory=dict)
     made: list[dict[str, Any]] = field(default_factory=list)
     fail: dict[str, Exception] = field(default_factory=dict)
-    scheduled: list[UUID] = field(default_factory=list)
+    scheduled: list[FlowRun] = field(default_factory=list)
+    schedules: dict[UUID, DeploymentSchedule] = field(default_factory=dict)
+    scans: list[dict[str, Any]] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
+    automations: list[Any] = field(default_factory=list)
 
     def _called(self, name: str) -> None:
         if (error := self.fail.pop(name, None)) is not None:
@@ -48,32 +54,62 @@ class FakeClient:
 
     def read_deployment_by_name(self, name: str) -> Any:
         self._called("read_deployment_by_name")
-        assert name == "process-video/process-video"
-        return SimpleNamespace(id=UUID(int=1))
+        return SimpleNamespace(id={"process-video/process-video": UUID(int=1), SCAN_CATALOG: UUID(int=3)}[name])
+
+    def read_deployment_schedules(self, deployment_id: UUID) -> list[Any]:
+        assert deployment_id == UUID(int=3)
+        return list(self.schedules.values())
+
+    def create_deployment_schedules(self, deployment_id: UUID, made: list[Any]) -> None:
+        assert deployment_id == UUID(int=3)
+        for one in made:
+            found = DeploymentSchedule(**one.model_dump(include={"schedule", "active", "parameters", "slug"}))
+            self.schedules[found.id] = found
+
+    def delete_deployment_schedule(self, deployment_id: UUID, schedule_id: UUID) -> None:
+        assert deployment_id == UUID(int=3)
+        del self.schedules[schedule_id]
+
+    def request(self, method: str, path: str, **_values: Any) -> None:
+        assert (method, path) == ("POST", "/deployments/{id}/schedule")
 
     def create_flow_run_from_deployment(self, deployment_id: UUID, **values: Any) -> Any:
         self._called("create_flow_run_from_deployment")
+        if deployment_id == UUID(int=3):
+            self.scans.append(values)
+            return None
         assert deployment_id == UUID(int=1)
         flow_run_id = uuid4()
         self.runs[flow_run_id] = states.Scheduled()
         self.made.append(values)
         return SimpleNamespace(id=flow_run_id)
 
-    def read_flow_run(self, flow_run_id: UUID) -> Any:
-        self._called("read_flow_run")
-        if flow_run_id not in self.runs:
-            raise ObjectNotFound(Exception("no such run"))
-        return SimpleNamespace(id=flow_run_id, state=self.runs[flow_run_id])
-
-    def read_flow_runs(self, *, flow_run_filter: Any) -> list[Any]:
+    def read_flow_runs(self, *, flow_run_filter: Any, deployment_filter: Any = None) -> list[Any]:
         self._called("read_flow_runs")
-        wanted, types = flow_run_filter.id.any_, {str(t.value) for t in flow_run_filter.state.type.any_}
-        found = [(run, self.runs[run]) for run in wanted if run in self.runs]
-        return [SimpleNamespace(id=run, state=state) for run, state in found if state.type.value in types]
+        if deployment_filter is not None:
+            return []
+        found = [(run, self.runs[run]) for run in flow_run_filter.id.any_ if run in self.runs]
+        types = {str(t.value) for t in flow_run_filter.state.type.any_} if flow_run_filter.state else None
+        return [SimpleNamespace(id=run, state=state) for run, state in found if not types or state.type.value in types]
 
-    def get_scheduled_flow_runs_for_work_pool(self, work_pool: str) -> list[Any]:
+    def get_scheduled_flow_runs_for_work_pool(self, work_pool: str, *, scheduled_before: datetime) -> list[Any]:
         self._called("get_scheduled_flow_runs_for_work_pool")
-        return [SimpleNamespace(flow_run=FlowRun(id=run, flow_id=UUID(int=2))) for run in self.scheduled]
+        assert scheduled_before <= datetime.now(UTC), "runs of the future would be begun at once"
+        return [SimpleNamespace(flow_run=run) for run in self.scheduled]
+
+    def create_artifact(self, artifact: Any) -> None:
+        self._called("create_artifact")
+        self.shown.append(str(artifact.data))
+
+    def read_automations_by_name(self, name: str) -> list[Any]:
+        return [SimpleNamespace(id=UUID(int=3), name=automation.name) for automation in self.automations]
+
+    def create_automation(self, automation: Any) -> None:
+        self.automations.append(automation)
+
+    def update_automation(self, automation_id: UUID, automation: Any) -> None:
+        assert automation_id == UUID(int=3)
+        self.automations = [automation]
 
     def set_flow_run_state(self, flow_run_id: UUID, state: State[Any], force: bool = False) -> Any:
         self._called("set_flow_run_state")
@@ -255,6 +291,7 @@ def test_attempts_that_get_nowhere_are_given_up(new_bench: Callable[..., Bench],
     assert f"framehouse jobs retry {job_id}" in str(job.error_hint)
     assert record is not None
     assert (record.error_code, record.error_hop) == ("job.gave_up", "infer")
+    assert f"framehouse jobs retry {job_id}" in bench.client.shown[0]
     assert [use.model_id for use in record.models] == ["detector/1"]
 
 
@@ -423,6 +460,36 @@ def test_a_run_cancelled_in_the_page_cancels_its_job(bench: Bench) -> None:
     assert bench.job(job_id).status == "cancelled"
 
 
+# ---------------------------------------------------------------- slots
+
+
+def test_scans_have_slots_of_their_own(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of nine videos and four scans that are due, so many of each begin as there are slots of each."""
+    begun: list[tuple[UUID, bool]] = []
+
+    def fork(_runner: Runner, flow_run_id: UUID, *, is_side: bool) -> None:
+        begun.append((flow_run_id, is_side))
+        bench.runner._children[len(begun)] = _Child(len(begun), flow_run_id, is_side)
+
+    monkeypatch.setattr(Runner, "_fork", fork)
+    monkeypatch.setattr(Runner, "_claim", lambda *_: True)
+    videos, scans = [
+        [FlowRun(id=uuid4(), flow_id=UUID(int=2), deployment_id=UUID(int=number)) for _ in range(n)]
+        for number, n in ((1, 9), (3, 4))
+    ]
+    bench.client.scheduled = [*videos, *scans]
+    bench.runner._take_runs(bench.client)  # type: ignore[arg-type]
+    assert begun == [(run.id, False) for run in videos[:4]] + [(run.id, True) for run in scans[:2]]
+    bench.runner._asked_at = -1e9
+    bench.runner._take_runs(bench.client)  # type: ignore[arg-type]
+    assert len(begun) == 6, "every slot is taken"
+    del bench.runner._children[6]  # a scan ended
+    bench.client.scheduled = [*videos[4:], *scans[2:]]
+    bench.runner._take_runs(bench.client)  # type: ignore[arg-type]
+    assert begun[6:] == [(scans[2].id, True)]
+    bench.runner._children.clear()
+
+
 # ---------------------------------------------------------------- the loop
 
 
@@ -465,3 +532,61 @@ def test_errors_of_the_server_do_not_end_the_loop(
     assert bench.job(job_id).flow_run_id is not None
     assert troubles == []
     assert len(registered) >= 3
+    assert [automation.trigger.within for automation in bench.client.automations] == [timedelta(seconds=600)]
+
+
+# ---------------------------------------------------------------- uploads that never come
+
+
+def test_a_job_whose_upload_never_came_fails_and_may_be_tried_again(bench: Bench) -> None:
+    """Until then it waits and no run is made; one whose upload is here is left alone."""
+    uploads = Uploads(bench.jobs.engine)
+    missing, here = (uploads.create("", name, ttl_s=60) for name in ("a.mp4", "b.mp4"))
+    uploads.complete(here.upload_id, 5)
+    lost, found = (bench.jobs.submit(REQUEST, origin=Origin("", None, one.upload_id)) for one in (missing, here))
+    bench.look()
+    assert (bench.job(lost).flow_run_id, bench.job(lost).status) == (None, "queued")
+    assert bench.job(found).flow_run_id is not None
+    bench.runner._settings.api.upload_wait_s = 0.01
+    time.sleep(0.05)
+    bench.look()
+    job = bench.job(lost)
+    assert (job.status, job.error_code) == ("failed", "source.upload_missing")
+    assert job.error_message == "no upload arrived within 0.01 s"
+    assert bench.job(found).status == "queued"
+    uploads.complete(missing.upload_id, 5)  # it came at last
+    bench.jobs.reopen(lost)
+    bench.look()
+    assert bench.job(lost).flow_run_id is not None
+
+
+# ---------------------------------------------------------------- the disk floor
+
+
+def test_below_the_floor_no_run_is_made_and_room_is_asked_for_once(bench: Bench) -> None:
+    asked: list[str] = []
+
+    class Cramped(FakeClient):
+        def read_deployment_by_name(self, name: str) -> Any:
+            if name != "maintenance/maintenance":
+                return super().read_deployment_by_name(name)
+            asked.append(name)
+            return SimpleNamespace(id=UUID(int=1))
+
+    bench.client, keep = Cramped(), bench.runner._settings.keep
+    keep.floor_bytes, floor_bytes = 1024**5, keep.floor_bytes
+    job_id = bench.jobs.submit(REQUEST)
+    for _ in range(3):
+        bench.runner._look_at_disk(bench.client)  # type: ignore[arg-type]
+        bench.rounds()
+    assert (asked, [made["name"] for made in bench.client.made]) == (
+        ["maintenance/maintenance"], ["the disk is below its floor"],
+    )  # fmt: skip
+    assert bench.job(job_id).flow_run_id is None
+    keep.floor_bytes = min(floor_bytes, 1)
+    bench.runner._look_at_disk(bench.client)  # type: ignore[arg-type]
+    bench.rounds()
+    assert bench.client.made[-1]["parameters"]["job_id"] == job_id
+    keep.floor_bytes = 1024**5
+    bench.runner._look_at_disk(bench.client)  # type: ignore[arg-type]
+    assert len(asked) == 1, "not again within the hour"

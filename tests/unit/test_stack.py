@@ -12,7 +12,15 @@ import pytest
 
 from framehouse import config, readiness
 from framehouse.cli import stack as cli_stack
-from framehouse.config import DaskSettings, PrefectSettings, Settings, TritonSettings, read_stack_file, require_checkout
+from framehouse.config import (
+    DaskSettings,
+    PrefectSettings,
+    Settings,
+    StackSettings,
+    TritonSettings,
+    read_stack_file,
+    require_checkout,
+)
 from framehouse.errors import ConfigError
 from framehouse.readiness import forget_ready, ready_pids, say_ready
 from framehouse.stack import Component, Supervisor, components, single_instance, supervisor
@@ -99,6 +107,39 @@ def test_what_the_settings_place_elsewhere_is_not_started(
     assert names(planned) == here
     assert set(planned.endpoints) == {"prefect_api_url", "triton_url", "dask_address", "api_url"}
     assert planned.endpoints | endpoints == planned.endpoints
+
+
+@pytest.mark.parametrize(
+    ("parts", "here"),
+    [
+        ("runner, dask-workers", ["dask-workers", "runner"]),
+        ("dask-workers", ["dask-workers"]),
+        ("loader,api", ["loader", "api"]),
+        ("", ["loader", "runner", "api"]),
+    ],
+)
+def test_a_host_runs_the_parts_that_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: str, here: list[str]
+) -> None:
+    monkeypatch.setattr(components, "free_port", lambda preferred=0: preferred or 50001)
+    elsewhere = Settings(home=tmp_path, prefect=PREFECT, triton=TRITON, dask=DASK, stack=StackSettings(parts=parts))
+    assert names(plan_stack(elsewhere, tmp_path)) == here
+
+
+def test_dask_workers_of_another_host_join_the_scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.setattr(components, "Command", lambda argv, *_: commands.append(argv))
+    stack = StackSettings(parts="dask-workers", host="10.0.0.6")
+    plan_stack(Settings(home=tmp_path, dask=DASK, stack=stack), tmp_path)
+    (workers,) = [argv for argv in commands if "worker" in argv]
+    assert DASK.scheduler_address in workers and "10.0.0.6" in workers
+
+
+@pytest.mark.parametrize("parts", ["runner", "dask-workers", "worker"])
+def test_parts_that_cannot_run_are_refused(tmp_path: Path, parts: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        plan_stack(Settings(home=tmp_path, stack=StackSettings(parts=parts)), tmp_path)
+    assert caught.value.code == "config.stack_parts"
 
 
 def test_the_runner_waits_for_a_prefect_server_of_ours_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

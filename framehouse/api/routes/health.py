@@ -3,26 +3,68 @@
 from __future__ import annotations
 
 from importlib import metadata
+from typing import Literal
 
-from fastapi import APIRouter
-from pydantic import BaseModel
+import structlog
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
+from sqlalchemy.exc import SQLAlchemyError
 
-from framehouse.api.context import ApiContext
-from framehouse.config import read_stack_file
+from framehouse.api.context import Api, ApiContext
+from framehouse.api.parts import parts_of
+from framehouse.errors import StoreError
+from framehouse.store.snapshots import current_snapshot
 
+log = structlog.get_logger(__name__)
 router = APIRouter(tags=["health"])
 
 
 class Health(BaseModel):
     """What `/health` tells anybody."""
 
-    status: str
+    status: Literal["ok", "degraded", "failing"] = Field(
+        description="degraded: jobs are taken but wait for a part; failing: the state database does not answer"
+    )
     version: str
-    engine: str
+    engine: Literal["up", "partly", "away"] = Field(description="away: no local stack runs here")
+    state: Literal["ok", "failing"]
+    store: Literal["ok", "empty"] = Field(description="empty: nothing was published yet")
+    parts: dict[str, str] = Field(description="parts of the local stack, each ready, starting, restarting or dead")
 
 
-@router.get("/health", summary="Whether the server is well, and whether the engine runs")
-def health(api: ApiContext) -> Health:
-    """Answers 200 as long as the server itself works; `engine` is `up` when the local stack runs, else `away`."""
-    engine = "up" if read_stack_file(api.settings).get("endpoints") else "away"
-    return Health(status="ok", version=metadata.version("framehouse"), engine=engine)
+@router.get(
+    "/health", summary="Whether the server is well, and whether the engine runs", responses={503: {"model": Health}}
+)
+def health(api: ApiContext, response: Response) -> Health:
+    """Answers 200 as long as jobs can be taken and read, 503 when the state database does not answer."""
+    parts = parts_of(api.settings)
+    engine = _engine(parts)
+    state = _state(api)
+    response.status_code = 200 if state == "ok" else 503
+    return Health(
+        status="failing" if state != "ok" else "ok" if engine == "up" else "degraded",
+        version=metadata.version("framehouse"), engine=engine, state=state, store=_store(api), parts=parts,
+    )  # fmt: skip
+
+
+def _engine(parts: dict[str, str]) -> Literal["up", "partly", "away"]:
+    if not parts:
+        return "away"
+    return "up" if set(parts.values()) == {"ready"} else "partly"
+
+
+def _state(api: Api) -> Literal["ok", "failing"]:
+    try:
+        api.keys.any_ever()
+    except SQLAlchemyError as error:
+        log.error("the state database does not answer", error=type(error).__name__)
+        return "failing"
+    return "ok"
+
+
+def _store(api: Api) -> Literal["ok", "empty"]:
+    try:
+        current_snapshot(api.settings.store_dir)
+    except StoreError:
+        return "empty"
+    return "ok"

@@ -41,10 +41,11 @@ def query(wish: QueryWish, api: ApiContext, _: Admin) -> QueryRows:
     """Tables and views of all jobs, so it needs the scope admin. Files, settings and anything but a SELECT are out of
     reach; time and memory are limited by the server's settings."""
     settings = api.settings
-    found = run_query(
-        settings.store_dir, wish.sql, params=wish.params or None, confidence=wish.confidence,
-        timeout_s=settings.store.query_timeout_s, max_rows=wish.max_rows, memory=settings.store.query_memory,
-    )  # fmt: skip
+    with api.query_slots:
+        found = run_query(
+            settings.store_dir, wish.sql, params=wish.params or None, confidence=wish.confidence,
+            timeout_s=settings.store.query_timeout_s, max_rows=wish.max_rows, memory=settings.store.query_memory,
+        )  # fmt: skip
     return QueryRows(
         columns=list(found.columns), types=list(found.types), rows=found.records(), truncated=found.truncated,
         elapsed_s=found.elapsed_s,

@@ -6,10 +6,11 @@ import gzip
 import json
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import FileResponse, Response, StreamingResponse
 
 from framehouse.api.context import Api, ApiContext
 from framehouse.api.urls import absolute
@@ -20,6 +21,7 @@ from framehouse.store.job_results import job_results
 
 router = APIRouter(tags=["results"])
 _LEVEL = 5
+_PIECE_BYTES = 1024 * 1024
 
 
 def result_url(api: Api, job_id: str, request: Request) -> str:
@@ -29,6 +31,7 @@ def result_url(api: Api, job_id: str, request: Request) -> str:
     )
 
 
+@router.head("/results/{job_id}.json", include_in_schema=False)
 @router.get("/results/{job_id}.json", summary="Results of a job, by its signed URL")
 def results(job_id: str, request: Request, api: ApiContext) -> Response:
     """One object of equally long lists; index i is the i-th sampled frame. Compressed where the client takes gzip."""
@@ -37,9 +40,16 @@ def results(job_id: str, request: Request, api: ApiContext) -> Response:
     if job.status != "done":
         raise JobNotFound(f"job {job_id} is {job.status}, not done", code="job.not_done", hint="poll it")
     path = _made(api, job)
+    vary = {"Vary": "Accept-Encoding"}
     if "gzip" in request.headers.get("accept-encoding", ""):
-        return FileResponse(path, media_type="application/json", headers={"Content-Encoding": "gzip"})
-    return Response(gzip.decompress(path.read_bytes()), media_type="application/json")
+        return FileResponse(path, media_type="application/json", headers={"Content-Encoding": "gzip", **vary})
+    return StreamingResponse(_unpacked(path), media_type="application/json", headers=vary)
+
+
+def _unpacked(path: Path) -> Iterator[bytes]:
+    with gzip.open(path) as file:
+        while piece := file.read(_PIECE_BYTES):
+            yield piece
 
 
 def _made(api: Api, job: Job) -> Path:
@@ -50,7 +60,8 @@ def _made(api: Api, job: Job) -> Path:
         os.utime(path)  # housekeeping takes what nobody has asked for lately
     except FileNotFoundError:
         settings = api.settings
-        found = job_results(settings.store_dir, job.job_id, options=options_of(job), memory=settings.store.query_memory)
+        options = options_of(job)
+        found = job_results(settings.store_dir, job.job_id, options=options, memory=settings.store.query_memory)
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.parent / f".{path.name}.{secrets.token_hex(4)}"
         draft.write_bytes(gzip.compress(json.dumps(found, separators=(",", ":")).encode(), _LEVEL, mtime=0))

@@ -59,7 +59,7 @@ def begin(start: UploadStart, request: Request, api: ApiContext, caller: Submitt
 @router.get("/{upload_id}", summary="How much of an upload is here")
 def show(upload_id: UploadId, request: Request, api: ApiContext, caller: Submitter) -> UploadFacts:
     """Ask after a break, then go on at `offset`."""
-    return _facts(api, request, _own(api, caller, upload_id))
+    return _facts(api, request, own_upload(api, caller, upload_id))
 
 
 @router.patch("/{upload_id}", summary="Send the next piece")
@@ -68,7 +68,7 @@ async def append(
     upload_offset: Annotated[int, Header(ge=0, description="where this piece begins")],
 ) -> UploadFacts:  # fmt: skip
     """Appends the body at `Upload-Offset`, which must be what is here; what came of a piece that broke off stays."""
-    upload = await to_thread.run_sync(_own, api, caller, upload_id)
+    upload = await to_thread.run_sync(own_upload, api, caller, upload_id)
     if upload.size_bytes is None or upload.completed_at is not None:
         raise BadRequest("this upload takes no pieces", code="source.upload_used", hint="begin another one")
     part = _part(api, upload)
@@ -102,7 +102,12 @@ def _take(descriptor: int) -> None:
         raise BadRequest("another piece is being written", code="source.upload_busy", hint="one at a time") from error
 
 
-def _own(api: Api, caller: Caller, upload_id: str) -> Upload:
+def own_upload(api: Api, caller: Caller, upload_id: str) -> Upload:
+    """An upload of the caller's own, or any for an admin.
+
+    Raises:
+        NotFound: there is none, or it is somebody else's.
+    """
     upload = Uploads(api.state.engine).get(upload_id)
     if not caller.may_see(upload.owner):
         raise NotFound(f"no upload {upload_id}")

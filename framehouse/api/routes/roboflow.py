@@ -19,6 +19,7 @@ from framehouse.api.routes.uploads import promised_upload, upload_of_url
 from framehouse.errors import BadRequest, NotFound
 from framehouse.inference.repository import load_specs
 from framehouse.inference.specs import ModelSpec
+from framehouse.jobs.prompts import with_vectors
 from framehouse.jobs.wire import INFERENCE_TYPES, poll_body, project, wire_request
 from framehouse.state import Origin
 from framehouse.telemetry import redact_uri
@@ -67,12 +68,11 @@ def start(wish: VideoInferWish, api: ApiContext, caller: Submitter) -> dict[str,
         confidence=api.settings.jobs.confidence,
         allow_private=False,
     )
+    wire, notes = with_vectors(wire, api.settings)
     origin = Origin(caller.owner, wire, upload.upload_id if upload else None)
-    job_id = submit(api, caller, job_request, origin)
-    return {
-        "job_id": job_id,
-        "message": f"job {job_id} on {redact_uri(wish.input_url)}: poll /videoinfer?job_id={job_id}",
-    }
+    (job_id,) = submit(api, caller, [(job_request, origin, None)])
+    told = f"job {job_id} on {redact_uri(wish.input_url)}: poll /videoinfer?job_id={job_id}"
+    return {"job_id": job_id, "message": "; ".join((told, *notes))}
 
 
 @router.get("/videoinfer", summary="How far a job is")

@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from framehouse.api.context import Api, ApiContext, Caller
 from framehouse.api.urls import absolute
 from framehouse.errors import BadRequest, NoRoom, NotFound, SourceError
+from framehouse.state.shares import Shares
 from framehouse.state.uploads import Upload, Uploads
 
 router = APIRouter(tags=["uploads"])
@@ -58,7 +59,7 @@ def upload_of_url(api: Api, caller: Caller, url: str) -> UploadPlace | None:
 
     Raises:
         SourceForbidden: the signature is wrong or has expired.
-        NotFound: it is not the caller's.
+        NotFound: it is not the caller's, and nobody shares it.
     """
     parts = urlsplit(url)
     match = _PATH.fullmatch(unquote(parts.path))
@@ -67,7 +68,7 @@ def upload_of_url(api: Api, caller: Caller, url: str) -> UploadPlace | None:
         return None
     api.signer.verify("PUT", unquote(parts.path), query)
     upload = Uploads(api.state.engine).get(match[1])
-    if not caller.may_see(upload.owner):
+    if not caller.may_see(upload.owner) and not Shares(api.state.engine).has(upload.upload_id, caller.owner):
         raise NotFound(f"no upload {upload.upload_id}")
     return UploadPlace(upload.upload_id, str(file_of(api, upload)))
 

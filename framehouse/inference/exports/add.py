@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -213,7 +213,8 @@ def _refuse_taken(place: _Place, roots: Sequence[Path], added_dir: Path, *, aske
 def _wrapped(export: Export, place: _Place, stage: Path, wishes: Wishes, words: Words, timeout_s: float) -> _Made:
     """Every family but gaze: one folder."""
     image = image_input(export, wishes.size)
-    plan = recognise(_look(export, image, wishes, timeout_s))
+    sight = _look(export, image, wishes, timeout_s)
+    plan = recognise(sight)
     data, results = wrap(export, image, plan)
     model = stage / "trial.onnx"
     model.write_bytes(data)
@@ -232,7 +233,7 @@ def _wrapped(export: Export, place: _Place, stage: Path, wishes: Wishes, words: 
                           max_batch_size=MOST_IN_A_BATCH if batches else 1, n_bytes=len(data))  # fmt: skip
     texts = {
         CONFIG_NAME: config,
-        CARD_NAME: card_toml(facts, plan, results, image.size),
+        CARD_NAME: card_toml(facts, plan, results, image.size, _observed(sight.outputs)),
         "labels.txt": labels_txt(plan.labels),
         "README.md": readme(facts, plan.layout, warnings),
     }
@@ -257,7 +258,7 @@ def _gaze(export: Export, place: _Place, stage: Path, words: Words, timeout_s: f
     weights = f"{network}/1/model.onnx"
     facts = Facts(place.slug, place.version, place.folder, export, words, weights, _sha256(data), len(data), run.ms)
     warnings = _licence_warning(facts)
-    texts = {CARD_NAME: gaze_card(facts), "README.md": readme(facts, _GAZE, warnings)}
+    texts = {CARD_NAME: gaze_card(facts, _observed(run.outputs.values())), "README.md": readme(facts, _GAZE, warnings)}
     written = {f"{place.folder}/{name}": text.encode() for name, text in texts.items()}
     return _Made((network, place.folder), {**files, **written}, _GAZE, "choice", "gazes", (side, side), 0, run.ms,
                  warnings)  # fmt: skip
@@ -290,6 +291,11 @@ def feeds_of(export: Export, image: ImageInput) -> dict[str, Fill]:
 def per_picture(run: Run) -> tuple[Output, ...]:
     """The outputs of a run of one picture that have something for each picture."""
     return tuple(found for found in run.outputs.values() if found.dims[:1] == (1,) and len(found.dims) > 1)
+
+
+def _observed(outputs: Iterable[Output]) -> list[str]:
+    """Outputs for the card: `output0 float32 [1, 84, 2100]`."""
+    return [f"{found.name} {found.dtype} {list(found.dims)}" for found in outputs]
 
 
 def _pictures(image: ImageInput, count: int, content: str) -> dict[str, Fill]:

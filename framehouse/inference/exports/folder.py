@@ -94,8 +94,12 @@ instance_group [ {{ count: {count} kind: KIND_CPU }} ]
 """
 
 
-def card_toml(facts: Facts, plan: Plan, results: Mapping[str, Result], size: Size) -> str:
-    """What `models list` and `show` tell, and what the decoder does."""
+def card_toml(facts: Facts, plan: Plan, results: Mapping[str, Result], size: Size, observed: Sequence[str]) -> str:
+    """What `models list` and `show` tell, and what the decoder does.
+
+    Args:
+        observed: outputs of the untouched file as they were in the trial.
+    """
     head = {
         "slug": facts.slug, "title": facts.words.title or title_of(facts, plan), "family": plan.adapter,
         "kind": plan.kind, "max_batch": 1, "labels": "labels.txt", "n_classes": len(plan.labels),
@@ -105,11 +109,12 @@ def card_toml(facts: Facts, plan: Plan, results: Mapping[str, Result], size: Siz
         **({"pad": plan.pad} if plan.pad else {}), **({"short_side": plan.short_side} if plan.short_side else {}),
         "scaling": f"in the graph: {plan.pixels}",
     }  # fmt: skip
-    more = {"outputs": [f"{name} {found.dtype} {list(found.dims)}" for name, found in results.items()]}
+    given = [f"{name} {found.dtype} {list(found.dims)}" for name, found in results.items()]
+    more = {"observed": list(observed), "outputs": given}
     return _card(facts, head, picture, plan.layout, plan.seen_in, more)
 
 
-def gaze_card(facts: Facts) -> str:
+def gaze_card(facts: Facts, observed: Sequence[str]) -> str:
     """The card of a gaze network: the pictures go to a model that cuts the faces out."""
     head = {
         "slug": facts.slug, "title": facts.words.title or f"Gaze by {facts.export.path.stem}, for any number of faces",
@@ -117,7 +122,7 @@ def gaze_card(facts: Facts) -> str:
     }  # fmt: skip
     picture = {"name": IMAGE, "width": 1280, "height": 1280, "colour": "RGB", "resize": "fit"}
     quality = {"summary": "angles as the network gives them; not checked here"}
-    return _card(facts, head, picture, "gaze", "choice", {}, quality)
+    return _card(facts, head, picture, "gaze", "choice", {"observed": list(observed)}, quality)
 
 
 def labels_txt(labels: Sequence[str]) -> str:

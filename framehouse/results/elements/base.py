@@ -19,16 +19,36 @@ _NAMESPACE = uuid.UUID("6f1d3c0e-5b0a-5c2e-9a55-0d6b3f0b7a11")
 
 
 @dataclass(frozen=True, slots=True)
+class Prompts:
+    """What the vectors of frames are compared with.
+
+    Args:
+        form: `list`, cosines in the order of the vectors; `map`, by name; `labels`, how likely each name is the right
+            one of them, as a classifier's element.
+        names: of the vectors; for people where the form is `list`.
+        vectors: one for each name, of the model's own space.
+        logit_scale: factor from cosines to logits, for `labels`.
+    """
+
+    form: Literal["list", "map", "labels"]
+    names: tuple[str, ...]
+    vectors: tuple[tuple[float, ...], ...]
+    logit_scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Forms:
     """Which of the wire's forms an element takes where it has several.
 
     Args:
         masks: `polygon`, the outline of the largest piece; `rle`, every pixel as COCO run lengths.
         embeddings: `list`, the plain vector; `dict`, `{"embeddings": [vector], "time": seconds}`.
+        prompts: what is wanted instead of the vector: how like these it is.
     """
 
     masks: Literal["polygon", "rle"] = "polygon"
     embeddings: Literal["list", "dict"] = "list"
+    prompts: Prompts | None = None
 
 
 PLAIN = Forms()

@@ -1,4 +1,4 @@
--- One video record. Bound: every column of videos; table incoming_locations (uri, etag, size_bytes, modified_at).
+-- One video record. Bound: every column of videos; table incoming_locations (columns of _LOCATIONS).
 INSERT OR REPLACE INTO videos BY NAME
 SELECT
     $video_id AS video_id, NULL::VARCHAR AS uri, $content_sha256 AS content_sha256, $size_bytes AS size_bytes,
@@ -8,16 +8,23 @@ SELECT
     $time_base_den AS time_base_den, $recorded_at AS recorded_at, $first_seen_at AS first_seen_at,
     $damage::VARCHAR[] AS damage, MAP {}::MAP(VARCHAR, VARCHAR) AS labels;
 
--- A place that two videos claim belongs to the later content, whichever is loaded first.
+-- A place that two videos claim belongs to the content seen there last, whichever is loaded first.
 INSERT INTO video_locations BY NAME
-SELECT uri, $video_id AS video_id, etag, size_bytes, modified_at, $first_seen_at::TIMESTAMP AS first_seen_at
+SELECT
+    uri, $video_id AS video_id, etag, size_bytes, modified_at, $first_seen_at::TIMESTAMP AS first_seen_at, seen_at,
+    gone_at
 FROM incoming_locations
 ON CONFLICT (uri) DO UPDATE SET
     video_id = excluded.video_id, etag = excluded.etag, size_bytes = excluded.size_bytes,
-    modified_at = excluded.modified_at, first_seen_at = excluded.first_seen_at
+    modified_at = excluded.modified_at, first_seen_at = excluded.first_seen_at, seen_at = excluded.seen_at,
+    gone_at = excluded.gone_at
 WHERE excluded.video_id = video_locations.video_id
-    OR (coalesce(excluded.modified_at, excluded.first_seen_at, '-infinity'), excluded.video_id)
-     > (coalesce(video_locations.modified_at, video_locations.first_seen_at, '-infinity'), video_locations.video_id);
+    OR (
+        coalesce(excluded.seen_at, excluded.modified_at, excluded.first_seen_at, '-infinity'), excluded.video_id
+    ) > (
+        coalesce(video_locations.seen_at, video_locations.modified_at, video_locations.first_seen_at, '-infinity'),
+        video_locations.video_id
+    );
 
 UPDATE videos SET uri = (
     SELECT min(l.uri) FROM video_locations l WHERE l.video_id = videos.video_id AND l.gone_at IS NULL

@@ -15,7 +15,7 @@ from framehouse.api.context import Admin, Reader, Submitter
 from framehouse.api.errors import STATUS, status_of
 from framehouse.config import Settings
 from framehouse.errors import ConfigError, FramehouseError, JobNotFound
-from framehouse.state.keys import Keys
+from framehouse.state.keys import RESERVED, Keys
 
 
 @pytest.fixture
@@ -113,6 +113,14 @@ def test_keys_are_hashed_at_rest_and_have_a_lower_case_letter(app: FastAPI) -> N
         keys(app).create("mine", ("fly",))
     with pytest.raises(ConfigError, match="no key k_none"):
         keys(app).revoke("k_none")
+
+
+@pytest.mark.parametrize("name", [*sorted(RESERVED), "V1", "", "a/b", "ü", "a" * 61, ".hidden"])
+def test_no_workspace_bears_a_name_of_ours(app: FastAPI, name: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        keys(app).create("mine", workspace=name)
+    assert caught.value.code == "config.workspace"
+    assert keys(app).list() == []
 
 
 @pytest.mark.parametrize(

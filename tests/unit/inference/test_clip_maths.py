@@ -13,9 +13,10 @@ import pytest
 from framehouse.config import ROOT
 from framehouse.errors import ConfigError, TensorMismatch
 from framehouse.inference.adapters import clip as adapter
-from framehouse.inference.clip import compare, prompts, text_model_of, unknown_words, zero_shot
+from framehouse.inference.clip import prompts, text_model_of, unknown_words
 from framehouse.inference.repository import load_specs
 from framehouse.inference.specs import ModelSpec
+from framehouse.results.vectors import compare, zero_shot
 
 NONE = np.zeros((0, 0), np.float32)
 EAST, NORTH, NORTH_EAST = [2.0, 0.0], [0.0, 0.5], [3.0, 3.0]

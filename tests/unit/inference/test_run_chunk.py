@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -24,7 +25,14 @@ from chunk_cases import (
     parts_of,
     use_fake,
 )
-from framehouse.errors import InferenceError, InferenceTimeout, StoreError, TensorMismatch, TritonUnavailable
+from framehouse.errors import (
+    InferenceError,
+    InferenceTimeout,
+    LeaseLost,
+    StoreError,
+    TensorMismatch,
+    TritonUnavailable,
+)
 from framehouse.inference import run
 from framehouse.inference.run import ChunkTask, give_up_chunk, infer_chunk
 from framehouse.video.decode import FrameGap
@@ -262,7 +270,7 @@ def test_a_full_disk_ends_the_chunk(
 
     task = make_task(max_frames_per_part=4)
     with monkeypatch.context() as no_room:
-        no_room.setattr(run, "write_part", full)
+        no_room.setattr(run.Lake, "write_part", full)
         with pytest.raises(StoreError) as caught:
             infer_chunk(task)
     assert caught.value.code == "store.disk_full"
@@ -273,7 +281,7 @@ def test_a_full_disk_ends_the_chunk(
 def test_a_disk_that_was_full_for_a_moment_makes_no_gap(
     fake: FakeTriton, make_task: Callable[..., ChunkTask], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = run.write_part, []
+    real, calls = run.Lake.write_part, []
 
     def full_once(*args: Any, **options: Any) -> Any:
         calls.append(args)
@@ -281,7 +289,7 @@ def test_a_disk_that_was_full_for_a_moment_makes_no_gap(
             raise StoreError("disk full", code="store.disk_full")
         return real(*args, **options)
 
-    monkeypatch.setattr(run, "write_part", full_once)
+    monkeypatch.setattr(run.Lake, "write_part", full_once)
     task = make_task(max_frames_per_part=4)
     with pytest.raises(StoreError):
         infer_chunk(task)
@@ -356,3 +364,61 @@ def test_all_models_away_closes_the_video_early(fake: FakeTriton, make_task: Cal
     with pytest.raises(TritonUnavailable):
         infer_chunk(make_task(models=(SPEC, SMALL)))
     assert fake.seen == []
+
+
+def test_a_chunk_that_is_to_be_left_keeps_what_it_has(fake: FakeTriton, make_task: Callable[..., ChunkTask]) -> None:
+    task, n_checks = make_task(), 0
+
+    def check() -> None:
+        nonlocal n_checks
+        n_checks += 1
+        if n_checks > 40:
+            raise LeaseLost("the run no longer holds it")
+
+    with pytest.raises(LeaseLost):
+        infer_chunk(task, check=check)
+    assert 0 < len(loaded(task)) < task.planned.size
+    assert_whole(task, infer_chunk(task))
+
+
+def test_a_chunk_is_left_also_while_the_server_says_nothing(
+    fake: FakeTriton, make_task: Callable[..., ChunkTask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "_CHECK_S", 0.01)
+    monkeypatch.setattr(fake, "submit", lambda *_args, **_more: Future())
+    checks: list[int] = []
+
+    def check() -> None:
+        checks.append(1)
+        if len(checks) > 200:  # more than there are packets
+            raise LeaseLost("the run no longer holds it")
+
+    with pytest.raises(LeaseLost):
+        infer_chunk(make_task(), check=check)
+
+
+def test_packets_without_frames_are_no_progress(
+    fake: FakeTriton, make_task: Callable[..., ChunkTask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reads_for_ever(*_args: object, beat: Callable[[], None], **_more: object) -> Iterator[Any]:
+        yield next(real(*_args, beat=beat, **_more))  # type: ignore[arg-type]
+        while True:
+            beat()
+
+    real = run.decode
+    monkeypatch.setattr(run, "decode", reads_for_ever)
+    task = make_task(frame_deadline_s=0.2)
+    receipt = infer_chunk(task)
+    assert receipt.tallies[0].n_loaded == 1
+    assert receipt.tallies[0].gap_reasons == (("decode.no_progress", task.planned.size - 1),)
+    assert set(gaps(task).values()) == {"decode.no_progress"}
+
+
+def test_a_server_that_does_not_answer_at_all_is_no_fault_of_the_chunk(
+    fake: FakeTriton, make_task: Callable[..., ChunkTask]
+) -> None:
+    fake.lost["numbers"] = InferenceTimeout("numbers: Deadline Exceeded")
+    task = make_task(models=(replace(SPEC, steps=("numbers",)),))
+    with pytest.raises(TritonUnavailable, match="does not answer"):
+        infer_chunk(task)
+    assert gaps(task) == {}

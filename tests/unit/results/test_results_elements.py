@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import supervision as sv
 
+from framehouse.errors import TensorMismatch
 from framehouse.results.assemble import ModelOptions, ModelResults, assemble
 from framehouse.results.contract import FrameRows
-from framehouse.results.elements.base import PLAIN, Forms
+from framehouse.results.elements.base import PLAIN, Forms, Prompts
 from framehouse.results.elements.registry import BUILDERS
 from framehouse.results.kinds import KINDS
 from framehouse.results.masks import decode, encode
@@ -264,3 +265,34 @@ def test_a_model_with_a_threshold_of_its_own_keeps_it() -> None:
         )  # fmt: skip
         found.append(len(out["m"][0]["predictions"]))
     assert found == [2, 1, 3]
+
+
+VECTORS = Embeddings(np.array([0, 1]), np.array([[2.0, 0.0], [3.0, 3.0]], np.float32))
+
+
+def compared(form: Any, names: tuple[str, ...] = ("right", "up")) -> Forms:
+    return Forms(prompts=Prompts(form, names, ((1.0, 0.0), (0.0, 5.0)), logit_scale=2.0))
+
+
+def test_a_comparison_is_a_list_of_cosines_or_one_by_name() -> None:
+    listed = elements(VECTORS, [0, 1, 99], forms=compared("list"))
+    assert listed[0] == {"similarity": [1.0, 0.0], "time": 0.0125}
+    assert listed[1]["similarity"] == pytest.approx([0.5**0.5, 0.5**0.5])
+    assert listed[2] is None
+    named = elements(VECTORS, [0], forms=compared("map"))[0]
+    assert named == {"similarity": {"right": 1.0, "up": 0.0}, "time": 0.0125}
+
+
+def test_labels_make_the_element_of_a_classifier() -> None:
+    first, second = elements(VECTORS, [0, 1], forms=compared("labels"))
+    assert set(first) == {"time", "image", "predictions", "top", "confidence"}
+    assert (first["top"], first["image"]) == ("right", IMAGE)
+    assert [one["class"] for one in first["predictions"]] == ["right", "up"]
+    assert first["confidence"] == first["predictions"][0]["confidence"] == pytest.approx(1 / (1 + np.exp(-2)))
+    assert sum(one["confidence"] for one in second["predictions"]) == pytest.approx(1)
+    assert [one["class_id"] for one in second["predictions"]] == [0, 1]
+
+
+def test_vectors_of_another_space_are_refused() -> None:
+    with pytest.raises(TensorMismatch):
+        elements(VECTORS, [0], forms=Forms(prompts=Prompts("list", ("a",), ((1.0, 0.0, 0.0),))))

@@ -43,6 +43,15 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "SELECT 1;",
         "SELECT 1 -- a comment; with a semicolon",
         "(SELECT 1) UNION ALL (SELECT 2)",
+        "SELECT column_name, comment FROM duckdb_columns()",
+        "SELECT * FROM information_schema.tables",
+        "EXPLAIN ANALYZE SELECT count(*) FROM detections",
+        "SHOW ALL TABLES",
+        "SELECT * FROM range(3), unnest([1, 2])",
+        "SELECT list_transform([1, 2], lambda x: x + 1)",
+        "SELECT asked_confidence()",
+        "SELECT * FROM detections_per_second UNION SELECT * FROM detections_per_second",
+        "SELECT count(*) FILTER (confidence > 0.5) OVER (PARTITION BY class_id) FROM detections QUALIFY true LIMIT 1",
     ],
 )
 def test_reading_is_allowed(store: Path, sql: str) -> None:
@@ -84,6 +93,16 @@ def test_anything_else_is_refused(store: Path, sql: str) -> None:
         "SELECT * FROM 'https://example.com/x.parquet'", "SELECT * FROM query('SELECT * FROM ''/etc/passwd''')",
         "SELECT * FROM sqlite_scan('/etc/passwd', 't')", "SELECT getenv('HOME')", "SELECT * FROM secret_frame",
         "SELECT * FROM read_duckdb('/etc/passwd')",
+        "SELECT * FROM duckdb_databases()", "FROM duckdb_databases", "SELECT * FROM main.duckdb_databases",
+        'SELECT * FROM "DuckDB_Databases"', "SUMMARIZE duckdb_databases", "SELECT * FROM pragma_database_list",
+        "SELECT * FROM duckdb_settings()", "SELECT current_setting('home_directory')",
+        "EXPLAIN SELECT current_setting('home_directory')", "EXPLAIN ANALYZE FROM duckdb_settings()",
+        "SELECT * FROM pg_catalog.pg_settings", "SELECT * FROM duckdb_extensions()", "SELECT * FROM duckdb_secrets()",
+        "SELECT * FROM query('FROM duckdb_' || 'settings()')", "SELECT * FROM query_table('duckdb_databases')",
+        "WITH x AS (SELECT 1) SELECT (SELECT max(value) FROM duckdb_settings()) FROM x",
+        "SELECT 1 WHERE 'a' IN (SELECT path FROM duckdb_databases())",
+        "SELECT * FROM json_execute_serialized_sql(json_serialize_sql('SELECT 1'))",
+        "SELECT * FROM range(1) r, LATERAL (SELECT * FROM duckdb_temporary_files())",
     ],
 )  # fmt: skip
 def test_nothing_outside_is_reachable(store: Path, sql: str) -> None:

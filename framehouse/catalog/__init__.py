@@ -1,0 +1,1 @@
+"""Which videos exist and what is owed to them."""

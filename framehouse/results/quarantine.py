@@ -1,0 +1,100 @@
+"""Chunks that are not run beside others any more, because they killed every process that had them alone.
+
+One small JSON file each under `lake/quarantine/`, with what is needed to see it happen again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from framehouse.results.lake import Lake
+
+log = structlog.get_logger(__name__)
+
+QUARANTINED = "decode.quarantined"
+"""Reason of the gaps of such a chunk."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeathNote:
+    """How one process ended that had only this chunk."""
+
+    cause: str
+    after_s: float
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """What is known of such a chunk.
+
+    Attributes:
+        start_s, end_s: seconds of the video that it covers.
+        frames: frame_offsets that were planned in it.
+        models: model_id -> model digest.
+        versions: package -> version, of what decodes and infers.
+        command: shows it again, alone.
+        at: ISO 8601 UTC.
+    """
+
+    video_id: str
+    chunk_id: str
+    job_id: str
+    path: str
+    start_s: float
+    end_s: float
+    frames: tuple[int, ...]
+    models: dict[str, str]
+    triton_url: str
+    deaths: tuple[DeathNote, ...]
+    versions: dict[str, str]
+    command: str
+    at: str = ""
+
+    @property
+    def name(self) -> str:
+        """`<video>/<chunk>`: what commands take."""
+        return f"{self.video_id}/{self.chunk_id}"
+
+
+def quarantine_path(lake: Lake, video_id: str, chunk_id: str) -> Path:
+    """File of a quarantined chunk."""
+    return lake.root / "quarantine" / video_id / f"{chunk_id}.json"
+
+
+def put_in_quarantine(lake: Lake, chunk: Quarantined) -> Path:
+    """Store what is known of a chunk; replaces what was. Raises StoreError `store.disk_full`."""
+    values = asdict(chunk) | {"at": datetime.now(UTC).isoformat(timespec="seconds")}
+    path = quarantine_path(lake, chunk.video_id, chunk.chunk_id)
+    lake.write_bytes(path, json.dumps(values, indent=1, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    return path
+
+
+def is_quarantined(lake: Lake, video_id: str, chunk_id: str) -> bool:
+    """Whether a chunk is there."""
+    return lake.has(quarantine_path(lake, video_id, chunk_id))
+
+
+def release(lake: Lake, video_id: str, chunk_id: str) -> bool:
+    """Forget about a chunk; False when nothing was known."""
+    path = quarantine_path(lake, video_id, chunk_id)
+    existed = lake.has(path)
+    lake.delete(path)
+    return existed
+
+
+def quarantined(lake: Lake) -> Iterator[Quarantined]:
+    """All of them, by video and chunk; a file that cannot be read is told and left out."""
+    for path in lake.paths(lake.root / "quarantine"):
+        try:
+            values = json.loads((lake.read_bytes(path) or b"").decode("utf-8", "surrogatepass"))
+            deaths = tuple(DeathNote(**death) for death in values["deaths"])
+            yield Quarantined(**{**values, "frames": tuple(values["frames"]), "deaths": deaths})
+        except (ValueError, KeyError, TypeError) as error:
+            log.warning("quarantine file cannot be read", path=str(path), error=type(error).__name__)
