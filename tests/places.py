@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from framehouse.catalog.entries import Choice
 from framehouse.catalog.scan import ScanReport, scan
@@ -21,7 +22,7 @@ OLD = "2026-01-01T00:00:00+00:00"
 
 @dataclass
 class Bucket:
-    """Objects by key; `break_after` lets a listing break off after so many."""
+    """Objects by key, listed in the order of their keys; `break_after` lets a listing break off after so many."""
 
     uri: str = "s3://bucket/v"
     objects: dict[str, VideoRef] = field(default_factory=dict)
@@ -36,7 +37,7 @@ class Bucket:
         del self.objects[f"{self.uri}/{key}"]
 
     def list(self) -> Iterator[VideoRef]:
-        for number, uri in enumerate(sorted(self.objects)):
+        for number, uri in enumerate(sorted(self.objects, key=unquote)):
             if number == self.break_after and self.error is not None:
                 raise self.error
             yield self.objects[uri]

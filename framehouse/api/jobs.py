@@ -44,7 +44,7 @@ def visible_job(api: Api, caller: Caller, job_id: str) -> Job:
     Raises:
         JobNotFound: there is none, or it is somebody else's: the two look the same.
     """
-    job = api.state.job(job_id)
+    job = _job(api, job_id)
     if caller.may_see(job.origin.owner) or Shares(api.state.engine).has(job_id, caller.owner):
         return job
     raise _not_found(job_id)
@@ -56,11 +56,19 @@ def own_job(api: Api, caller: Caller, job_id: str) -> Job:
     Raises:
         JobNotFound: as `visible_job`.
     """
-    job = api.state.job(job_id)
+    job = _job(api, job_id)
     if not caller.may_see(job.origin.owner):
         raise _not_found(job_id)
     return job
 
 
+def _job(api: Api, job_id: str) -> Job:
+    try:
+        return api.state.job(job_id)
+    except JobNotFound as error:
+        raise _not_found(job_id) from error
+
+
 def _not_found(job_id: str) -> JobNotFound:
-    return JobNotFound(f"no job {job_id}", job_id=job_id)
+    """In the words by which the official client's command knows it."""
+    return JobNotFound(f"job {job_id} not found", job_id=job_id)

@@ -18,6 +18,9 @@ _SIGNATURE = re.compile(r"(x-(amz|goog|ms|oss)-.*|signature|sig|se|st|sp|sv|sr|s
                         r"key-pair-id|policy|awsaccesskeyid|googleaccessid|token|api_key)", re.IGNORECASE)  # fmt: skip
 """Query parameters that change from one signing to the next."""
 
+OBJECT_STORES = ("s3://", "gs://", "az://")
+"""Their listings are sorted by key; special characters of a key are written %3F in a uri, which sorts elsewhere."""
+
 MAX_URI_BYTES = 2500
 """PostgreSQL indexes nothing longer."""
 
@@ -76,10 +79,10 @@ class Choice:
         self.n_listed = self.n_left_out = self.n_too_long = 0
 
     def taken(self, refs: Iterator[VideoRef]) -> Iterator[Seen]:
-        """The taken ones, by their name in the catalogue; those of an http list are sorted first."""
-        chosen: Iterator[Seen] = (Seen(entry_uri(ref.uri), ref) for ref in refs)
+        """The taken ones, by their name in the catalogue; those of a list are sorted first."""
+        chosen: Iterator[Seen] = (_seen(ref) for ref in refs)
         if self._below is None:
-            chosen = iter(sorted(chosen, key=lambda seen: seen.uri))
+            chosen = iter(sorted(chosen, key=lambda seen: seen.place))
         return (seen for seen in chosen if self._is_taken(seen.uri))
 
     def is_settled(self, ref: VideoRef, modified_s: Callable[[str], float]) -> bool:
@@ -100,6 +103,11 @@ class Choice:
         return False
 
 
+def _seen(ref: VideoRef) -> Seen:
+    uri = entry_uri(ref.uri)
+    return Seen(unquote(uri) if uri.startswith(OBJECT_STORES) else uri, uri, ref)
+
+
 def _below(uri: str) -> str | None:
-    """What the uris of a place begin with; None for an http list, whose videos may lie anywhere."""
-    return None if uri.lower().startswith(("http://", "https://")) else uri.rstrip("/") + "/"
+    """What the uris of a place begin with; None for a list, whose videos may lie anywhere and in any order."""
+    return None if uri.lower().startswith(("http://", "https://", "list+")) else uri.rstrip("/") + "/"

@@ -1,4 +1,4 @@
-"""A listing beside what is stored, both by uri: what is new, changed, back, the same, and missing.
+"""A listing beside what is stored, both by place: what is new, changed, back, the same, and missing.
 
 Nothing is kept but the two places where the readers stand.
 """
@@ -18,8 +18,12 @@ Kind = Literal["new", "changed", "returned", "same", "missing"]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A video of the listing. `uri` is its name in the catalogue; `ref.uri` may have a signature more."""
+    """A video of the listing. `uri` is its name in the catalogue; `ref.uri` may have a signature more.
 
+    `place` is what listings are sorted by: a store sorts its keys as they are, not as they are written in a uri.
+    """
+
+    place: str
     uri: str
     ref: VideoRef
 
@@ -38,22 +42,22 @@ class Change:
 
 
 def merge(listing: Iterable[Seen], stored: Iterable[Entry]) -> Iterator[Change]:
-    """What became of each place, by uri; a place that was gone and still is gives nothing.
+    """What became of each place, in order; a place that was gone and still is gives nothing.
 
     Args:
-        listing: by uri; a uri that comes twice counts once.
-        stored: by uri, each once.
+        listing: by place; one that comes twice counts once.
+        stored: by place, each once.
 
     Raises:
-        SourceError: code `source.unordered`, the listing is not by uri.
+        SourceError: code `source.unordered`, the listing is not in order.
     """
     entries = iter(stored)
     entry = next(entries, None)
     for seen in _in_order(listing):
-        while entry is not None and entry.uri < seen.uri:
+        while entry is not None and entry.place < seen.place:
             yield from _missing(entry)
             entry = next(entries, None)
-        if entry is not None and entry.uri == seen.uri:
+        if entry is not None and entry.place == seen.place:
             yield Change(_kind(entry, seen.ref), seen, entry)
             entry = next(entries, None)
         else:
@@ -86,8 +90,8 @@ def _missing(entry: Entry) -> Iterator[Change]:
 def _in_order(listing: Iterable[Seen]) -> Iterator[Seen]:
     last = ""
     for seen in listing:
-        if seen.uri < last:
-            raise SourceError(f"the listing is not in order: {seen.uri} came after {last}", code="source.unordered")
-        if seen.uri != last:
+        if seen.place < last:
+            raise SourceError(f"the listing is not in order: {seen.place} came after {last}", code="source.unordered")
+        if seen.place != last:
             yield seen
-        last = seen.uri
+        last = seen.place

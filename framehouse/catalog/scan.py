@@ -1,6 +1,6 @@
 """One look at a catalogue's place: what is new or changed gets a job, what has gone is marked, the rest costs nothing.
 
-The listing and the entries are read side by side, both by uri, so that memory does not grow with their number. Nothing
+The listing and the entries are read side by side, in one order, so that memory does not grow with their number. Nothing
 of a file is read here: a job reads it, knows it by its content, and infers only what is owed. Every step is safe to
 repeat, so a scan that was killed is simply begun again.
 """
@@ -17,7 +17,7 @@ from typing import Any
 
 import structlog
 
-from framehouse.catalog.entries import Choice, listing, version_of
+from framehouse.catalog.entries import OBJECT_STORES, Choice, listing, version_of
 from framehouse.catalog.merge import Change, merge
 from framehouse.results.lake import Lake, VideoLocation
 from framehouse.state.catalog_entries import Entries, Entry, Found
@@ -29,7 +29,6 @@ log = structlog.get_logger(__name__)
 _BATCH = 500
 _MD5_TAG = re.compile(r'"?[0-9a-f]{32}(-\d+)?"?')
 """Entity tags that are made of the content (S3, alone or in parts): equal tag and size mean equal content."""
-_OBJECT_STORES = ("s3://", "gs://", "az://")
 
 
 @dataclass(slots=True)
@@ -117,7 +116,7 @@ class _Scan:
         if change.kind == "same":
             report.n_same += 1
         elif change.kind == "missing" and change.entry is not None:
-            self._missing.append(change.entry.uri)
+            self._missing.append(change.entry.place)
         elif change.seen is not None:
             if change.kind != "returned" and not self._choice.is_settled(change.seen.ref, _seconds):
                 report.n_waiting += 1
@@ -154,7 +153,7 @@ class _Scan:
         """The entry to write, and what the lake is to know of it first."""
         assert change.seen is not None
         uri, ref = change.seen.uri, change.seen.ref
-        entry = Entry(uri, ref.etag, ref.size_bytes, ref.modified_at, seen_at=time.time())
+        entry = Entry(change.seen.place, uri, ref.etag, ref.size_bytes, ref.modified_at, seen_at=time.time())
         before = change.entry
         if change.kind == "returned" and before is not None:
             self._report.n_returned += 1
@@ -183,7 +182,7 @@ class _Scan:
             for change in changes
             if change.seen is not None
             and change.seen.ref.etag
-            and change.seen.uri.startswith(_OBJECT_STORES)
+            and change.seen.uri.startswith(OBJECT_STORES)
             and _MD5_TAG.fullmatch(change.seen.ref.etag)
         }
         return self._entries.by_etag(sorted(tags)) if tags else {}

@@ -19,7 +19,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from framehouse.errors import FramehouseError, InferenceTimeout
+from framehouse.errors import FramehouseError, InferenceTimeout, TritonUnavailable
 from framehouse.inference.adapters.base import Adapter
 from framehouse.inference.adapters.registry import ADAPTERS
 from framehouse.inference.balance import connect_all
@@ -234,6 +234,8 @@ class _Flow:
             self._beat()
             try:
                 self._client.ensure_loaded(ledger.spec.steps)
+            except InferenceTimeout as error:  # says nothing about this chunk
+                ledger.stop(TritonUnavailable(f"the server does not answer: {error.message}"))
             except FramehouseError as error:
                 log.warning("model not to be had", model_id=ledger.spec.model_id, code=error.code, cause=error.message)
                 ledger.stop(error)

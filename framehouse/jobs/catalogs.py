@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 from typing import Any
 
 import structlog
@@ -16,14 +17,15 @@ from framehouse.catalog.scan import ScanReport, scan
 from framehouse.config import Settings
 from framehouse.errors import ConfigError, FramehouseError, JobError, SourceNotFound
 from framehouse.jobs.attempt import renewed
+from framehouse.jobs.sources import open_video
 from framehouse.jobs.submit import check_request
 from framehouse.results.opening import open_lake
 from framehouse.state import JobRequest, State
 from framehouse.state.catalog_entries import Entries, Entry
 from framehouse.state.catalogs import Catalog, Catalogs, CatalogWish
-from framehouse.storage.base import Source, SourceLimits
+from framehouse.storage.base import VIDEO_SUFFIXES, Source
 from framehouse.storage.local import LocalSource
-from framehouse.storage.registry import open_source
+from framehouse.storage.uris import CLOUD_SCHEMES, scheme_of
 from framehouse.telemetry import redact_uri
 
 log = structlog.get_logger(__name__)
@@ -49,7 +51,7 @@ def add_catalog(state: State, wish: CatalogWish, settings: Settings) -> Catalog:
             hint="letters, digits, dot, dash and underscore, at most 80; give another with --name",
         )  # fmt: skip
     check_schedule(wish.schedule)
-    source = open_source(wish.uri, _limits(wish, settings))
+    source = _open(_place_uri(wish.uri), wish, settings)
     values = {field: getattr(wish, field) for field in CatalogWish.__dataclass_fields__}
     checked = CatalogWish(**{**values, "name": name, "uri": source.uri})
     catalog_request(checked, settings)
@@ -80,7 +82,7 @@ def scan_catalog(state: State, name: str, settings: Settings, *, owner: str) -> 
         catalogs.note_begun(catalog.catalog_id)
         try:
             check_request(catalog.request_for(catalog.wish.uri), settings)
-            source = open_source(catalog.wish.uri, _limits(catalog.wish, settings))
+            source = _open(catalog.wish.uri, catalog.wish, settings)
             choice = Choice(catalog.wish, began_at, settings.catalog.settle_s)
             report = scan(Entries(state.engine, catalog), source, open_lake(*settings.lake_place), choice)
         except FramehouseError as error:
@@ -180,14 +182,15 @@ def _look(source: Source) -> None:
     next(listing(source, lambda _uri, _error: None), None)
 
 
-def _limits(wish: CatalogWish, settings: Settings) -> SourceLimits:
-    return SourceLimits(
-        allow_private=wish.allow_private,
-        max_bytes=settings.source.max_bytes,
-        stall_timeout_s=settings.source.stall_timeout_s,
-        max_redirects=settings.source.max_redirects,
-        private_networks=tuple(settings.source.private_networks),
-    )
+def _open(uri: str, wish: CatalogWish, settings: Settings) -> Source:
+    return open_video(uri, settings, allow_private=wish.allow_private)
+
+
+def _place_uri(uri: str) -> str:
+    """A prefix of a store ends with a slash: while nothing lies below it, it could also be the name of an object."""
+    if scheme_of(uri) not in CLOUD_SCHEMES or PurePosixPath(uri).suffix.lower() in VIDEO_SUFFIXES:
+        return uri
+    return uri.rstrip("/") + "/"
 
 
 @contextmanager

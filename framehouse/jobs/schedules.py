@@ -103,6 +103,8 @@ class Schedules:
         if catalog.wish.schedule:
             try:
                 client.create_deployment_schedules(deployment_id, [_made(catalog)])
+                # Prefect's own scheduler comes by once a minute: the runs to come are shown, and begun, without it
+                client.request("POST", "/deployments/{id}/schedule", path_params={"id": deployment_id}, json={})
             except ValueError as error:  # five fields, and yet no time that ever comes
                 log.error("schedule refused", catalog=catalog.name, schedule=catalog.wish.schedule, error=str(error))
         self._catalogs.schedule_told(catalog, str(deployment_id))

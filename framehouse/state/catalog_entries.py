@@ -27,6 +27,7 @@ class Entry:
     """One place of a catalogue, as the last scan that changed it saw it.
 
     Attributes:
+        place: what the entry is sorted by, as listings are: the uri as its store sorts it.
         uri: without a signature; the same at every scan.
         video_id: the content, once its job has read it.
         job_id: the last job that was made for it.
@@ -34,6 +35,7 @@ class Entry:
         gone_at: when a scan found it gone; None while it is there.
     """
 
+    place: str
     uri: str
     etag: str | None
     size_bytes: int | None
@@ -71,10 +73,10 @@ class Entries:
         self._mine = entries.c.catalog_id == catalog.catalog_id
 
     def all(self, *, page: int = _PAGE) -> Iterator[Entry]:
-        """Every entry by the bytes of its uri, read page by page: a place in between may be written meanwhile."""
+        """Every entry by the bytes of its place, read page by page: a place in between may be written meanwhile."""
         after = ""
         while True:
-            query = _SELECT.where(self._mine, entries.c.uri > after).order_by(entries.c.uri).limit(page)
+            query = _SELECT.where(self._mine, entries.c.place > after).order_by(entries.c.place).limit(page)
             with self._engine.connect() as connection:
                 rows = connection.execute(query).all()
             for row in rows:
@@ -85,7 +87,7 @@ class Entries:
 
     def newest(self, limit: int) -> list[Entry]:
         """The entries that changed last."""
-        query = _SELECT.where(self._mine).order_by(entries.c.seen_at.desc(), entries.c.uri).limit(limit)
+        query = _SELECT.where(self._mine).order_by(entries.c.seen_at.desc(), entries.c.place).limit(limit)
         with self._engine.connect() as connection:
             return [Entry(*row) for row in connection.execute(query)]
 
@@ -121,23 +123,23 @@ class Entries:
         """
         with writing(self._engine) as connection:
             job_ids = self._submit(connection, [item for item in found if item.source_uri])
-            rows = [self._row(item, job_ids.get(item.entry.uri)) for item in found]
+            rows = [self._row(item, job_ids.get(item.entry.place)) for item in found]
             for start in range(0, len(rows), _AT_ONCE):
                 self._upsert(connection, rows[start : start + _AT_ONCE])
             for video_id in dict.fromkeys(moved_videos):
                 append_load(connection, "video", video_id=video_id)
         return len(job_ids)
 
-    def mark_missing(self, uris: Sequence[str], scan_id: str) -> None:
+    def mark_missing(self, places: Sequence[str], scan_id: str) -> None:
         """The scan has come past these places and not seen them; they count as gone when it comes to its end."""
         with writing(self._engine) as connection:
-            for start in range(0, len(uris), _AT_ONCE):
-                some = entries.c.uri.in_(uris[start : start + _AT_ONCE])
+            for start in range(0, len(places), _AT_ONCE):
+                some = entries.c.place.in_(places[start : start + _AT_ONCE])
                 connection.execute(entries.update().where(self._mine, some).values(missing_in=scan_id))
 
     def missing(self, scan_id: str, limit: int = _AT_ONCE) -> list[Entry]:
         """Some of the places that the scan did not see and that are not marked gone yet."""
-        query = _SELECT.where(self._mine, entries.c.missing_in == scan_id).order_by(entries.c.uri).limit(limit)
+        query = _SELECT.where(self._mine, entries.c.missing_in == scan_id).order_by(entries.c.place).limit(limit)
         with self._engine.connect() as connection:
             return [Entry(*row) for row in connection.execute(query)]
 
@@ -148,7 +150,7 @@ class Entries:
         """
         with writing(self._engine) as connection:
             for some, values in ((gone, {"gone_at": time.time()}), (kept, {})):
-                here = entries.c.uri.in_([entry.uri for entry in some])
+                here = entries.c.place.in_([entry.place for entry in some])
                 connection.execute(entries.update().where(self._mine, here).values(missing_in=None, **values))
             pointless = jobs.c.job_id.in_([entry.job_id for entry in gone if entry.job_id])
             connection.execute(
@@ -183,7 +185,7 @@ class Entries:
             )
             for item in wanted
         ]  # fmt: skip
-        return dict(zip((item.entry.uri for item in wanted), insert_rows(connection, rows), strict=True))
+        return dict(zip((item.entry.place for item in wanted), insert_rows(connection, rows), strict=True))
 
     def _row(self, found: Found, job_id: str | None) -> dict[str, Any]:
         row = {name: getattr(found.entry, name) for name in _COLUMNS}
@@ -192,6 +194,6 @@ class Entries:
     def _upsert(self, connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
         build = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
         insert = build(entries)
-        keys = ("catalog_id", "uri")
+        keys = ("catalog_id", "place")
         changed = {column.name: insert.excluded[column.name] for column in entries.c if column.name not in keys}
         connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=changed), rows)

@@ -99,10 +99,13 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class LoadRow:
-    """One wish to the loader: "load what the lake holds of this". Sequence numbers are in commit order."""
+    """One wish to the loader: "load what the lake holds of this", or "forget this video".
+
+    Sequence numbers are in commit order.
+    """
 
     seq: int
-    kind: Literal["parts", "job", "video"]
+    kind: Literal["parts", "job", "video", "forget"]
     video_id: str | None
     model_digest: str | None
     job_id: str | None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +14,13 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from local_stack import Stack
 from media import Recipe, write
 
 pytestmark = [pytest.mark.real("stack", "prefect"), pytest.mark.timeout(600)]
+ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE_S = 150.0
 SCANS = "scan-catalog/scan-catalog"
 
@@ -25,7 +29,7 @@ def until(what: str, stack: Stack, ask: Callable[[], Any]) -> Any:
     """Ask until there is an answer."""
     deadline = time.monotonic() + PATIENCE_S
     while not (found := ask()):
-        assert time.monotonic() < deadline, f"{what}\n{stack.logs()}"
+        assert time.monotonic() < deadline, f"{what}\n{runs_of_scans(stack)}\n{stack.logs()}"
         time.sleep(0.5)
     return found
 
@@ -64,6 +68,14 @@ def n_parts(stack: Stack) -> int:
 
 def prefect(stack: Stack) -> httpx.Client:
     return httpx.Client(base_url=stack.facts()["endpoints"]["prefect_api_url"], timeout=30.0)
+
+
+def runs_of_scans(stack: Stack) -> list[Any]:
+    """(name, state, when it is due) of the first runs, for the message of a failed test."""
+    with prefect(stack) as client:
+        wanted = {"limit": 8, "sort": "EXPECTED_START_TIME_ASC", "deployments": {"name": {"any_": ["scan-catalog"]}}}
+        found = client.post("/flow_runs/filter", json=wanted).raise_for_status().json()
+    return [(run["name"], run["state"]["name"], run["state"]["message"], run["expected_start_time"]) for run in found]
 
 
 def schedules(stack: Stack) -> list[dict[str, Any]]:
@@ -141,8 +153,24 @@ def test_prefect_scans_on_schedule_and_its_page_edits_the_schedule(stack: Stack,
     time.sleep(5.0)
     kept = schedules_of(stack, "scheduled")
     assert [(s["schedule"]["cron"], s["active"]) for s in kept] == [("30 4 * * *", False)]
+    deployed(stack)
+    kept = schedules_of(stack, "scheduled")
+    assert [(s["schedule"]["cron"], s["active"]) for s in kept] == [("30 4 * * *", False)]
     stack.ok("catalog", "remove", "scheduled")
     until("no schedule", stack, lambda: not schedules_of(stack, "scheduled"))
+
+
+def deployed(stack: Stack) -> None:
+    """`prefect deploy --all`, as on a server of one's own; every deployment of prefect.yaml is there afterwards."""
+    env = stack.env | {"PREFECT_API_URL": stack.facts()["endpoints"]["prefect_api_url"]}
+    env["PREFECT_HOME"] = str(stack.home / "deployer")
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    entries = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+    with prefect(stack) as client:
+        there = {found["name"] for found in client.post("/deployments/filter", json={}).raise_for_status().json()}
+    assert {entry["name"] for entry in entries} <= there
 
 
 def test_a_scan_is_asked_for_over_http_and_run_by_prefect(stack: Stack, tmp_path: Path) -> None:

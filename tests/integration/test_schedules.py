@@ -46,6 +46,9 @@ class Server:
     def delete_deployment_schedule(self, _deployment_id: UUID, schedule_id: UUID) -> None:
         del self.schedules[schedule_id]
 
+    def request(self, method: str, path: str, *, path_params: dict[str, UUID], json: dict[str, Any]) -> None:
+        assert (method, path, path_params["id"], json) == ("POST", "/deployments/{id}/schedule", self.deployment_id, {})
+
     def create_flow_run_from_deployment(self, deployment_id: UUID, **values: Any) -> None:
         assert deployment_id == self.deployment_id
         self.runs.append(values)

@@ -15,12 +15,12 @@ VERSIONS = st.tuples(st.sampled_from([None, "e1", "e2"]), st.integers(1, 2), st.
 
 def seen_of(name: str, version: tuple[str | None, int, str | None]) -> Seen:
     etag, size, time = version
-    return Seen(name, VideoRef(f"{name}?signed", size, time, etag))
+    return Seen(name, name, VideoRef(f"{name}?signed", size, time, etag))
 
 
 def entry_of(name: str, version: tuple[str | None, int, str | None], is_gone: bool) -> Entry:
     etag, size, time = version
-    return Entry(name, etag, size, time, gone_at=1.0 if is_gone else None)
+    return Entry(name, name, etag, size, time, gone_at=1.0 if is_gone else None)
 
 
 def same(a: tuple[str | None, int, str | None], b: tuple[str | None, int, str | None]) -> bool:
