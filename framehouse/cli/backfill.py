@@ -148,6 +148,8 @@ def _span(cost: Estimate) -> str:
 
 
 def _time(seconds: float) -> str:
+    if 0 < seconds < 10:
+        return f"{seconds:.1f} s"
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
