@@ -25,7 +25,8 @@
     │ ├ MigrationError       store.migration
     │ ├ QueryRejected        store.query_rejected
     │ ├ QueryTimeout         store.query_timeout
-    │ └ StoreLocked*         store.locked
+    │ ├ StoreLocked*         store.locked
+    │ └ LakeUnavailable*     store.lake_unavailable
     ├ JobError               job.error
     │ ├ JobNotFound          job.not_found
     │ ├ LeaseLost            job.lease_lost
