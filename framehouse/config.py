@@ -116,6 +116,12 @@ class SourceSettings(BaseModel):
     private_networks: list[str] = Field(
         default=[], description="networks (CIDR) that the API may reach although they are private"
     )
+    blocks: dict[str, str] = Field(
+        default={}, description="stores and the Prefect blocks that open them, as {'s3://bucket': 's3-bucket/name'}"
+    )
+    stores: list[str] = Field(
+        default=[], description="more stores that the API may read from, opened by their SDK's own credentials"
+    )
 
 
 class CatalogSettings(BaseModel):

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 
 def run(
-    sources: list[str] = typer.Argument(..., metavar="SOURCE...", help="files, folders or http(s) URLs"),
+    sources: list[str] = typer.Argument(
+        ...,
+        metavar="SOURCE...",
+        help="files, folders, http(s) URLs, s3:// gs:// az:// objects or prefixes, list+FILE_OR_URL",
+    ),
     models: list[str] = typer.Option(["detector"], "--model", "-m", metavar="NAME[/VERSION]", help="may be repeated"),
     fps: str = typer.Option("", "--fps", help="frames a second, or `all`; default 5"),
     confidence: float | None = typer.Option(None, "--confidence", help="threshold of the results; default 0.4"),
@@ -36,7 +40,7 @@ def run(
     from framehouse.state.budgets import Caps
 
     settings = begin()
-    uris, n_refused = _expanded(sources)
+    uris, n_refused = _expanded(sources, settings)
     threshold = settings.jobs.confidence if confidence is None else confidence
     private = settings.source.allow_private_hosts
     requests = [JobRequest(uri, tuple(models), fps, threshold, allow_private=private) for uri in uris]
@@ -58,20 +62,20 @@ def run(
         raise typer.Exit(1)
 
 
-def _expanded(sources: list[str]) -> tuple[list[str], int]:
-    """The videos that the arguments name, each once; a folder without one is said, and the others go on.
+def _expanded(sources: list[str], settings: Settings) -> tuple[list[str], int]:
+    """The videos that the arguments name, each once; a folder or prefix without one is said, and the others go on.
 
     Raises:
         FramehouseError: of the only argument.
     """
     from framehouse.errors import FramehouseError
-    from framehouse.storage.registry import expand_source
+    from framehouse.jobs.sources import expand
 
     uris: list[str] = []
     n_refused = 0
     for source in sources:
         try:
-            uris += expand_source(source)
+            uris += expand(source, settings)
         except FramehouseError as error:
             if len(sources) == 1:
                 raise

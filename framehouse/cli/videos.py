@@ -80,18 +80,12 @@ def probe(
     Example: framehouse videos probe bikes.mp4
     """
     from framehouse.cli.output import begin, emit_json, emit_text
-    from framehouse.storage.base import SourceLimits
-    from framehouse.storage.registry import open_source
+    from framehouse.jobs.sources import open_video
     from framehouse.video.probe import probe as probe_file
 
     settings = begin()
-    limits = SourceLimits(
-        allow_private=settings.source.allow_private_hosts,
-        max_bytes=settings.source.max_bytes,
-        stall_timeout_s=settings.source.stall_timeout_s,
-        max_redirects=settings.source.max_redirects,
-    )
-    local = open_source(source, limits).fetch(settings.fetch_dir)
+    private = settings.source.allow_private_hosts
+    local = open_video(source, settings, allow_private=private).fetch(settings.fetch_dir)
     index = probe_file(local.path, max_pixels=settings.source.max_pixels)
     facts = probe_facts(local, index)
     if as_json:

@@ -31,6 +31,7 @@ from framehouse.inference.repository import load_specs, resolve
 from framehouse.inference.specs import ModelSpec
 from framehouse.jobs.places import Place, find_place
 from framehouse.jobs.plans import keep_index
+from framehouse.jobs.sources import open_video
 from framehouse.jobs.submit import NO_CAPS, check_request, store_job
 from framehouse.results.indexes import read_index
 from framehouse.results.lake import Estimate, Lake, RunRecord, VideoRecord
@@ -38,7 +39,6 @@ from framehouse.results.opening import open_lake
 from framehouse.state import Job, JobRequest, State
 from framehouse.state.budgets import Caps
 from framehouse.state.catalog_members import catalog_members
-from framehouse.storage.base import SourceLimits
 from framehouse.storage.local import LocalSource, path_uri, uri_path
 from framehouse.storage.registry import open_source
 from framehouse.telemetry import redact_uri
@@ -233,9 +233,8 @@ def backlog_of_requests(settings: Settings, state: State, requests: Sequence[Job
     owing, left_out = [], []
     for request in requests:
         models = tuple(spec.model_id for spec in check_request(request, settings))
-        limits = _source_limits(settings, request.allow_private)
         try:
-            local = open_source(request.uri, limits).fetch(settings.fetch_dir)
+            local = open_video(request.uri, settings, allow_private=request.allow_private).fetch(settings.fetch_dir)
             index = probe(local.path, max_pixels=settings.source.max_pixels)
             video = keep_index(lake, local, ids.video_id(local.sha256), index)
             ask = Ask(models, request.infer_fps, request.confidence)
@@ -307,7 +306,6 @@ class _Reader:
         self.left_out: list[LeftOut] = []
         self._settings, self._state, self._lake, self._specs = settings, state, lake, specs
         self._selection, self._speeds, self._ask_places = selection, speeds, ask_places
-        self._limits = _source_limits(settings, settings.source.allow_private_hosts)
         self._unfinished: dict[str, list[Job]] = {}
         for job in state.list_jobs(statuses=_UNFINISHED):
             for key in {_shown(job.request.uri), job.video_id or ""}:
@@ -330,9 +328,7 @@ class _Reader:
             return
         jobs = self._state.list_jobs(video_ids=[identity])
         try:
-            place = find_place(
-                video, jobs, self._settings.fetch_dir, self._limits, ask_remote=self._ask_places
-            )  # fmt: skip
+            place = find_place(video, jobs, self._settings, ask_remote=self._ask_places)
         except FramehouseError as error:
             self.left_out.append(LeftOut(identity, error.code, error.message))
             return
@@ -376,17 +372,6 @@ def _shown(uri: str) -> str:
         return redact_uri(open_source(uri).uri)
     except FramehouseError:
         return redact_uri(uri)
-
-
-def _source_limits(settings: Settings, allow_private: bool) -> SourceLimits:
-    source = settings.source
-    return SourceLimits(
-        allow_private=allow_private,
-        max_bytes=source.max_bytes,
-        stall_timeout_s=source.stall_timeout_s,
-        max_redirects=source.max_redirects,
-        private_networks=tuple(source.private_networks),
-    )
 
 
 def _is_narrow(selection: Selection) -> bool:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
+from framehouse.config import Settings
 from framehouse.errors import FramehouseError, SourceError, SourceNotFound
+from framehouse.jobs.sources import open_video
 from framehouse.results.lake import VideoRecord
 from framehouse.state import Job
-from framehouse.storage.base import SourceLimits
 from framehouse.storage.local import LocalSource
 from framehouse.storage.registry import open_source
 
@@ -24,27 +24,24 @@ class Place:
     is_asked: bool
 
 
-def find_place(
-    video: VideoRecord, jobs: Iterable[Job], fetch_dir: Path, limits: SourceLimits, *, ask_remote: bool
-) -> Place:
+def find_place(video: VideoRecord, jobs: Iterable[Job], settings: Settings, *, ask_remote: bool) -> Place:
     """The first place that has a file of the video's size: what jobs named (it may be signed), then where it was seen,
     files of this machine before all others.
 
     Args:
         jobs: of the video, newest first.
-        limits: how far places are trusted that no job named.
         ask_remote: ask remote places whether they still have it; without, the first is taken unasked.
 
     Raises:
         SourceError: none of them has it; of the last that was asked.
     """
-    places = _places(video, jobs, fetch_dir, limits)
+    places = _places(video, jobs, settings)
     failure: FramehouseError = SourceNotFound(f"{video.video_id} was seen nowhere", code="source.gone")
     for place in sorted(places, key=lambda place: not place.is_here):
         if not place.is_here and not ask_remote:
             return place
         try:
-            facts = open_source(place.uri, _limits(limits, place.allow_private)).stat()
+            facts = open_video(place.uri, settings, allow_private=place.allow_private).stat()
         except FramehouseError as error:
             failure = error
             continue
@@ -56,10 +53,10 @@ def find_place(
     raise SourceNotFound(failure.message, code="source.gone", hint=failure.hint)
 
 
-def _places(video: VideoRecord, jobs: Iterable[Job], fetch_dir: Path, limits: SourceLimits) -> list[Place]:
+def _places(video: VideoRecord, jobs: Iterable[Job], settings: Settings) -> list[Place]:
     named = {job.request.uri: job.request.allow_private for job in jobs}
-    seen = {place.uri: limits.allow_private for place in video.locations if place.gone_at is None}
-    kept = {path.as_uri(): True for path in sorted(fetch_dir.glob(f"{video.video_id}*")) if path.is_file()}
+    seen = {place.uri: settings.source.allow_private_hosts for place in video.locations if place.gone_at is None}
+    kept = {path.as_uri(): True for path in sorted(settings.fetch_dir.glob(f"{video.video_id}*")) if path.is_file()}
     return [Place(uri, private, _is_here(uri), is_asked=False) for uri, private in {**seen, **kept, **named}.items()]
 
 
@@ -68,13 +65,3 @@ def _is_here(uri: str) -> bool:
         return isinstance(open_source(uri), LocalSource)
     except FramehouseError:
         return False
-
-
-def _limits(limits: SourceLimits, allow_private: bool) -> SourceLimits:
-    return SourceLimits(
-        allow_private=allow_private,
-        private_networks=limits.private_networks,
-        max_bytes=limits.max_bytes,
-        stall_timeout_s=limits.stall_timeout_s,
-        max_redirects=limits.max_redirects,
-    )

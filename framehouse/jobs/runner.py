@@ -42,6 +42,7 @@ from prefect.utilities.engine import propose_state_sync
 from framehouse.config import Settings, find_endpoints, load_settings, require_checkout
 from framehouse.errors import EngineUnavailable, JobError, SourceNotFound
 from framehouse.jobs.deploy import PROCESS_VIDEO, register_deployments
+from framehouse.jobs.elsewhere import lies_elsewhere
 from framehouse.jobs.failure import show_failure
 from framehouse.jobs.heartbeats import register_automation
 from framehouse.jobs.outcome import conclude_early
@@ -181,7 +182,7 @@ class Runner:
             self._settings.prefect.work_pool, scheduled_before=datetime.now(UTC)
         )
         for response in due:
-            if self._shortage and FREES_ROOM not in response.flow_run.tags:
+            if not self._is_ours(response.flow_run) or (self._shortage and FREES_ROOM not in response.flow_run.tags):
                 continue
             is_side = self._is_side(client, response.flow_run)
             if free[is_side] > 0 and self._claim(client, response.flow_run):
@@ -214,6 +215,12 @@ class Runner:
         if self._shortage and time.monotonic() - self._made_room_at > _MAKE_ROOM_S:
             self._made_room_at = time.monotonic()
             make_room(client)
+
+    def _is_ours(self, flow_run: FlowRun) -> bool:
+        """Whether this host may take a run; only where several hosts share a lake may another be the better one."""
+        if self._lake.bucket is None:
+            return True
+        return not lies_elsewhere(flow_run.parameters.get("source"), flow_run.expected_start_time)
 
     def _claim(self, client: SyncPrefectClient, flow_run: FlowRun) -> bool:
         """Move a run to Pending; the server lets only one of all runners and workers do so."""

@@ -1,4 +1,4 @@
-"""A Triton server that hangs is found out by its own figures, ended by its watch, and started again."""
+"""A Triton server that hangs: found out by its own figures, ended by its watch, started again by the supervisor."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from framehouse.api.routes.results import result_url
 from framehouse.api.routes.uploads import upload_of_url
 from framehouse.errors import BadRequest
 from framehouse.jobs.partial import partial_results
+from framehouse.jobs.sources import may_be_named
 from framehouse.jobs.submit import NO_CAPS, known_models, resume_job
 from framehouse.jobs.wire import options_of, progress_of
 from framehouse.results.opening import open_lake
@@ -42,7 +43,9 @@ class JobWish(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     sources: list[Annotated[str, Field(min_length=1, max_length=8192)]] = Field(
-        min_length=1, max_length=_MAX_SOURCES, description="http(s) URLs, or upload URLs of this server"
+        min_length=1,
+        max_length=_MAX_SOURCES,
+        description="http(s) URLs, upload URLs of this server, or objects of stores that it reads",
     )
     models: list[Annotated[str, Field(min_length=1, max_length=100)]] = Field(
         default=["detector"], min_length=1, max_length=32, description="slug or slug/version"
@@ -99,8 +102,11 @@ def create(wish: JobWish, api: ApiContext, caller: Submitter) -> JobList:
 
 def _wanted(api: Api, caller: Caller, wish: JobWish, source: str) -> tuple[JobRequest, Origin]:
     upload = upload_of_url(api, caller, source)
-    if upload is None and not source.lower().startswith(("http://", "https://")):
-        raise BadRequest(f"{redact_uri(source)} is no http(s) URL and no upload of this server", code="api.input_url")
+    if upload is None and not may_be_named(source, api.settings):
+        raise BadRequest(
+            f"{redact_uri(source)} is no http(s) URL, no upload of this server, and in no store that it reads",
+            code="api.input_url",
+        )
     confidence = api.settings.jobs.confidence if wish.confidence is None else wish.confidence
     request = JobRequest(
         upload.uri if upload else source, tuple(wish.models), wish.infer_fps, confidence, wish.priority,

@@ -14,6 +14,7 @@ from chunk_cases import SMALL, SPEC, FakeTriton, assert_whole, chunk_task, gaps,
 from framehouse.errors import InferenceError
 from framehouse.inference.run import ChunkTask, give_up_chunk, infer_chunk
 from framehouse.results.standing import GapPolicy
+from media import damaged_packet
 
 
 @pytest.fixture
@@ -94,3 +95,21 @@ def test_less_of_a_plan_is_less_work(serve: Callable[..., FakeTriton], make_task
     fake = serve()
     infer_chunk(make_task(planned=np.array([3, 5], np.int64)))
     assert fake.numbers_seen() == [3, 5]
+
+
+def test_a_damaged_interval_is_tried_alone_and_costs_its_group(
+    serve: Callable[..., FakeTriton], media_dir: Path, tmp_path: Path
+) -> None:
+    fake = serve()
+    hurt = damaged_packet(numbered_video(media_dir), 20, "hurt numbers.mp4")  # in the second group of 15
+    first = infer_chunk(chunk_task(hurt, tmp_path))
+    lost = sorted(gaps(chunk_task(hurt, tmp_path)))
+    assert lost
+    assert set(lost) <= set(range(15, 30))
+    assert first.tallies[0].n_loaded == 30 - len(lost)
+    fake.seen.clear()
+    again = infer_chunk(chunk_task(hurt, tmp_path, gaps="all"))
+    assert (fake.seen, again.n_passed <= 15) == ([], True), "no frame of another group, and none that is loaded"
+    assert again.tallies[0].n_tried == len(lost)
+    left = infer_chunk(chunk_task(hurt, tmp_path, gaps="model"))
+    assert (left.n_passed, left.tallies[0].n_tried, left.tallies[0].n_gaps) == (0, 0, len(lost))
