@@ -120,7 +120,7 @@ def test_frames_are_compared_with_texts(api: ApiClient, film: Path) -> None:
         f"{api.url}/videoinfer",
         json={"input_url": url, "models": [{"model_id": "gaze", "inference_params": {"prompt": ["a"]}}]},
     )
-    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "api.models")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "api.prompt")
 
 
 def saying(text: str, path: Path) -> Path:
