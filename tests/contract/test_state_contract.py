@@ -217,7 +217,7 @@ def test_shares_are_added_and_taken_back(state: State) -> None:
 
 def test_tallies_count_what_there_is(state: State) -> None:
     assert take_tallies(state.engine, time.time()).jobs == dict.fromkeys(
-        ("queued", "running", "done", "failed", "cancelled"), 0
+        ("queued", "running", "paused", "done", "failed", "cancelled"), 0
     )
     first, second = state.submit(REQUEST), state.submit(REQUEST)
     lease = state.acquire(f"job/{first}", "run", 60.0)
