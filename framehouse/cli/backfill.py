@@ -118,12 +118,14 @@ def backlog_text(backlog: Backlog) -> str:
     columns = ["video", "model", "new", "gaps", "job takes", "to read", "to fetch", "place"]
     rows = [row for item in backlog.owing for row in _rows(item)]
     lines = [table_text(columns, rows)] if rows else []
-    n_jobs = sum(item.job_id is None for item in backlog.owing)
-    total = backlog.total
-    lines.append(
-        f"{n_jobs} jobs, {total.n_frames} frames x models, {_span(total)}; {_size(total.read_bytes)} to read, "
-        f"{_size(total.fetch_bytes)} to fetch\n{_basis(total)}\n"
-    )
+    n_jobs, total = sum(item.job_id is None for item in backlog.owing), backlog.total
+    if n_jobs:
+        lines.append(
+            f"{n_jobs} job{'s' if n_jobs > 1 else ''}, {total.n_frames} frames x models, {_span(total)}; "
+            f"{_size(total.read_bytes)} to read, {_size(total.fetch_bytes)} to fetch\n{_basis(total)}\n"
+        )
+    elif not backlog.unseen:
+        lines.append("nothing is owed that is not under way\n")
     lines += [f"{run.job_id} failed before its video was read, {run.error_code}: {run.uri}\n" for run in backlog.unseen]
     lines += [f"left out: {left.what} {left.code}: {left.message}\n" for left in backlog.left_out]
     return "".join(lines)

@@ -137,11 +137,14 @@ def hold_allowance(attempt: Attempt) -> Iterator[Allowance]:
     """Hold what the run may spend, and give back what it did not. After an error the next run settles it."""
     budgets, names = Budgets(attempt.state.engine), budget_names(attempt)
     is_limited = bool(budgets.get(names))
-    allowance = Allowance(attempt, budgets, names, attempt.began_s, is_limited=is_limited)
-    yield allowance
+    allowance = Allowance(attempt, budgets, names, time.monotonic(), is_limited=is_limited)
+    try:
+        yield allowance
+    finally:
+        if is_limited:
+            allowance._spend_time()
     if is_limited:
         budgets.settle(attempt.job_id, allowance.n_used)
-        allowance._spend_time()
         log.info("allowance settled", job_id=attempt.job_id, n_used=allowance.n_used, spent=allowance.spent)
 
 

@@ -18,6 +18,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
 from prefect.client.schemas.objects import DeploymentSchedule, FlowRun
+from prefect.exceptions import PrefectHTTPStatusError
 
 from framehouse.state import State
 from framehouse.state.catalogs import Catalog, Catalogs
@@ -100,15 +101,19 @@ class Schedules:
     ) -> None:
         if found is not None:
             client.delete_deployment_schedule(deployment_id, found.id)
-        if catalog.wish.schedule:
-            try:
-                client.create_deployment_schedules(deployment_id, [_made(catalog)])
-                # Prefect's own scheduler comes by once a minute: the runs to come are shown, and begun, without it
-                client.request("POST", "/deployments/{id}/schedule", path_params={"id": deployment_id}, json={})
-            except ValueError as error:  # five fields, and yet no time that ever comes
-                log.error("schedule refused", catalog=catalog.name, schedule=catalog.wish.schedule, error=str(error))
+        made = self._create(client, deployment_id, catalog) if catalog.wish.schedule else False
         self._catalogs.schedule_told(catalog, str(deployment_id))
         log.info("schedule told", catalog=catalog.name, schedule=catalog.wish.schedule)
+        if made:
+            _make_runs(client, deployment_id)
+
+    def _create(self, client: SyncPrefectClient, deployment_id: UUID, catalog: Catalog) -> bool:
+        try:
+            client.create_deployment_schedules(deployment_id, [_made(catalog)])
+        except ValueError as error:  # five fields, and yet no time that ever comes
+            log.error("schedule refused", catalog=catalog.name, schedule=catalog.wish.schedule, error=str(error))
+            return False
+        return True
 
     def _learn(self, deployment_id: UUID, catalog: Catalog, found: DeploymentSchedule | None) -> None:
         text, spec, active = "", None, True
@@ -121,6 +126,14 @@ class Schedules:
             self._catalogs.mirror_schedule(
                 catalog.catalog_id, text, spec, active=active, deployment=str(deployment_id)
             )  # fmt: skip
+
+
+def _make_runs(client: SyncPrefectClient, deployment_id: UUID) -> None:
+    """The runs to come are made at once; Prefect's own scheduler comes by only once a minute."""
+    try:
+        client.request("POST", "/deployments/{id}/schedule", path_params={"id": deployment_id}, json={})
+    except PrefectHTTPStatusError as error:
+        log.warning("the scheduler's next round makes the runs to come", status=error.response.status_code)
 
 
 def schedule_text(spec: dict[str, Any]) -> str:

@@ -18,8 +18,8 @@ from framehouse.state.schema import budgets, grants
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """Most that may be spent; None sets no limit. Frames are frames × models that were tried, seconds those of runs at
-    work (two at once count twice), bytes those that were fetched."""
+    """Most that may be spent; None sets no limit. Frames are frames × models that were tried, seconds those in which
+    a run infers (two at once count twice), bytes those that were fetched."""
 
     max_frames: int | None = None
     max_seconds: float | None = None

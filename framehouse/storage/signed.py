@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -15,6 +16,7 @@ log = structlog.get_logger(__name__)
 
 Renew = Callable[[], str | None]
 _SIGNATURES = frozenset({"x-amz-signature", "x-goog-signature", "signature", "sig"})
+_REGION = re.compile(r"^(.*\.)?s3[.-][a-z0-9-]+\.amazonaws\.com$")
 _TTL_S = 6 * 3600
 _PROBE = "x"
 
@@ -56,7 +58,7 @@ def key_of(store: ObjectStore, url: str) -> str | None:
     """The key of the store's object that a URL leads to; None when it leads elsewhere."""
     asked = urlsplit(url)
     for host, path in _roots(store):
-        if asked.netloc.lower() == host and asked.path.startswith(path) and len(asked.path) > len(path):
+        if _anywhere(asked.netloc) == _anywhere(host) and asked.path.startswith(path) and len(asked.path) > len(path):
             return unquote(asked.path[len(path) :])
     return None
 
@@ -70,6 +72,10 @@ def _roots(store: ObjectStore) -> Iterator[tuple[str, str]]:
     if scheme == "az":
         return
     bare = host.removeprefix(f"{bucket}.")
-    for plain in {bare, "s3.amazonaws.com"} if bare.endswith(".amazonaws.com") else {bare}:
-        yield f"{bucket}.{plain}", "/"
-        yield plain, f"/{bucket}/"
+    yield f"{bucket}.{bare}", "/"
+    yield bare, f"/{bucket}/"
+
+
+def _anywhere(host: str) -> str:
+    """A host without the region that Amazon may name in it: a bucket has one name in all regions."""
+    return _REGION.sub(r"\1s3.amazonaws.com", host.lower())

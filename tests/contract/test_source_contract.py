@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud import KINDS, Cloud
+from cloud import CLOUDS, KINDS, Cloud
 from framehouse.errors import SourceForbidden, SourceNotFound, SourceUnavailable
 from framehouse.storage.base import Source, SourceLimits
 from framehouse.storage.registry import Clients, open_source
@@ -126,7 +126,7 @@ def _http(_tmp_path: Path) -> Iterator[Place]:
 PLACES = {"local": _local, "http": _http}
 
 
-@pytest.fixture(params=[*PLACES, *KINDS])
+@pytest.fixture(params=[*PLACES, *CLOUDS])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     if request.param in KINDS:
         yield CloudPlace(request.getfixturevalue(f"{request.param}_cloud"))
@@ -186,7 +186,7 @@ def test_changed_content_is_fetched_anew(place: Place, tmp_path: Path) -> None:
     assert other.path.read_bytes() == CONTENT[::-1]
 
 
-@pytest.mark.parametrize("place", ["http", *KINDS], indirect=True)  # local: used in place
+@pytest.mark.parametrize("place", ["http", *CLOUDS], indirect=True)  # local: used in place
 def test_resume_moves_only_what_is_missing(place: Place, tmp_path: Path) -> None:
     source = place.put("a.mp4", CONTENT)
 

@@ -53,9 +53,13 @@ class JobWish(BaseModel):
     infer_fps: str = Field(default="", max_length=40, description="frames a second, `all`, or empty for the default")
     confidence: float | None = Field(default=None, ge=0, le=1, description="threshold of the results")
     priority: int = Field(default=0, ge=-100, le=100, description="higher first")
-    max_frames: int | None = Field(default=None, ge=1, description="each pauses after so many frames x models")
-    max_seconds: float | None = Field(default=None, gt=0, description="each pauses after so many seconds of work")
-    max_bytes: int | None = Field(default=None, ge=1, description="each pauses before it fetches more")
+    max_frames: int | None = Field(
+        default=None, ge=1, le=10**15, description="each pauses after so many frames x models"
+    )
+    max_seconds: float | None = Field(
+        default=None, gt=0, le=10**9, description="each pauses after so many seconds of work"
+    )
+    max_bytes: int | None = Field(default=None, ge=1, le=10**18, description="each pauses before it fetches more")
     client_token: str = Field(
         default="", max_length=150, description="the same token gives the same jobs: safe to send again"
     )

@@ -26,7 +26,7 @@ def test_limits_of_a_fetch(
         seen.append(limits)
         raise LookupError
 
-    monkeypatch.setattr(fetch, "open_source", note)
+    monkeypatch.setattr("framehouse.jobs.sources.open_source", note)
     with pytest.raises(LookupError):
         fetch.fetch_video.fn(attempt)
     (limits,) = seen

@@ -125,6 +125,8 @@ def test_an_engine_that_is_away_for_ever_is_a_failure_with_its_own_cause(
     ],
     ids=["write", "download", "no floor", "another cause"],
 )
-def test_a_job_that_only_wants_room_waits(settings: Settings, error: Exception, floor_bytes: int, status: str) -> None:
+def test_a_job_that_only_wants_room_waits(
+    settings: Settings, shown: list[ArtifactCreate], error: Exception, floor_bytes: int, status: str
+) -> None:
     settings.keep.floor_bytes = floor_bytes
     assert run_hook(settings, error)[0] == status

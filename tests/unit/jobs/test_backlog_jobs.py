@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import media
 from framehouse import ids
 from framehouse.cli.backfill import backlog_facts, backlog_text
-from framehouse.config import ROOT, Settings
+from framehouse.cli.main import app
+from framehouse.config import ROOT, Settings, load_settings
 from framehouse.errors import ConfigError, SourceNotFound
 from framehouse.inference.repository import load_specs
 from framehouse.jobs.backfill import Backlog, backlog_of_requests, backlog_rows, read_backlog, select, submit_backlog
@@ -20,6 +23,8 @@ from framehouse.results.lake import Lake, ModelUse, RunRecord
 from framehouse.state import JobRequest, State
 from framehouse.state.budgets import Budgets, Caps, job_budget
 from framehouse.storage.local import LocalSource, path_uri
+from framehouse.store.query import run_query
+from framehouse.store.rebuild import rebuild
 from framehouse.video.probe import probe
 
 DETECTOR = load_specs([ROOT / "triton_models"])["detector/1"]
@@ -176,3 +181,18 @@ def test_a_new_job_is_foretold_too(place: tuple[Settings, State, str], video: Pa
     assert [(item.debt.n_owed, item.estimate.n_frames) for item in backlog.owing] == [(20, 20)]
     assert [left.code for left in backlog.left_out] == ["source.not_found"]
     assert state.list_jobs() == []
+
+
+def test_the_retry_command_that_sql_tells_is_one(home: Path) -> None:
+    settings = load_settings()
+    state = connect(settings)
+    job_id = state.submit(JobRequest("file:///gone.mp4", ("detector",), "5"))
+    state.conclude(job_id, "failed", [], error=("source.not_found", "no", ""))
+    lake = Lake(settings.lake_dir)
+    lake.write_run(RunRecord(job_id, None, "file:///gone.mp4", "failed", "5", 0.4, error_code="source.not_found"))
+    rebuild(settings.store_dir, lake)
+    command = str(run_query(settings.store_dir, "SELECT retry_command FROM failed_videos").rows()[0][0])
+    program, *words = shlex.split(command)
+    done = CliRunner().invoke(app, words)
+    assert (program, done.exit_code, state.job(job_id).status) == ("framehouse", 0, "queued"), done.output
+    assert home == settings.home
