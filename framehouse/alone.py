@@ -8,6 +8,7 @@ whose death costs nobody anything, and which tells how it came about.
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import os
 import pickle
 import signal
@@ -36,7 +37,7 @@ Beat = Callable[[], None]
 STALLED_EXIT_CODE = 86
 _BROKEN_EXIT_CODE = 1
 _LOOK_S = 0.2
-_SAID_CHARS = 2000
+_SAID_CHARS = 8000
 _PR_SET_PDEATHSIG = 1
 
 
@@ -46,7 +47,7 @@ class Death:
 
     Attributes:
         cause: "SIGSEGV", "no progress for 180 s" …
-        said: the end of what it wrote to stderr.
+        said: the end of what it wrote to stderr: for a crash or a hang, where in the code it was.
     """
 
     cause: str
@@ -70,6 +71,7 @@ def guarded(work: Callable[[T, Beat], R], task: T, stall_s: float) -> R:
         while not over.wait(min(1.0, stall_s / 4)):
             if time.monotonic() - beaten_at > stall_s:
                 log.error("chunk makes no progress, ending its process", stall_s=stall_s, chunk=str(task)[:120])
+                faulthandler.dump_traceback(sys.__stderr__ or sys.stderr)  # where it hangs
                 os._exit(STALLED_EXIT_CODE)
 
     watchdog = threading.Thread(target=watch, name="chunk-watchdog", daemon=True)
@@ -102,7 +104,7 @@ def run_alone(work: Callable[[T, Beat], R], task: T, stall_s: float, *, memory_b
         folder, began_s = Path(name), time.monotonic()
         (folder / "call").write_bytes(pickle.dumps((work, task, stall_s)))
         with (folder / "stderr").open("wb") as stderr:
-            command = [sys.executable, "-m", "framehouse.alone", name, str(os.getpid())]
+            command = [sys.executable, "-X", "faulthandler", "-m", "framehouse.alone", name, str(os.getpid())]
             child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
         too_large = _watched(child, memory_bytes)
         said = (folder / "stderr").read_bytes().decode("utf-8", "replace")

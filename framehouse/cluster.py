@@ -256,14 +256,18 @@ def worker_count(address: str) -> int:
         return len(client.scheduler_info(n_workers=-1)["workers"])
 
 
-def ask_workers(address: str, question: Callable[[T], R], about: T) -> dict[str, R]:
-    """What each worker answers to a short question, by its address; one that goes away meanwhile is left out.
+def all_workers(address: str, question: Callable[[T], bool], about: T, *, timeout_s: float = 10.0) -> bool:
+    """Whether every worker answers yes to a short question; one that hangs, or goes away meanwhile, does not.
 
     Raises:
         EngineUnavailable: no scheduler answers.
     """
-    with _connect(address) as client:
+    with _connect(address) as client, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        answers = pool.submit(client.run, question, about, on_error="return")
         try:
-            return dict(client.run(question, about, on_error="ignore"))
+            return all(answer is True for answer in answers.result(timeout_s).values())
+        except concurrent.futures.TimeoutError:
+            client.close(timeout=1)  # ends the call
+            return False
         except _LOST as error:
             raise EngineUnavailable("the Dask scheduler went away", hint="it is restarted; retry") from error

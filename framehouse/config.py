@@ -116,6 +116,12 @@ class SourceSettings(BaseModel):
     private_networks: list[str] = Field(
         default=[], description="networks (CIDR) that the API may reach although they are private"
     )
+    blocks: dict[str, str] = Field(
+        default={}, description="stores and the Prefect blocks that open them, as {'s3://bucket': 's3-bucket/name'}"
+    )
+    stores: list[str] = Field(
+        default=[], description="more stores that the API may read from, opened by their SDK's own credentials"
+    )
 
 
 class CatalogSettings(BaseModel):
@@ -168,6 +174,11 @@ class KeepSettings(BaseModel):
         default=100 * 1024**3, ge=0, description="fetched videos take at most so much; the least recently used go first"
     )
     results_days: float = Field(default=7.0, ge=0, description="a results file is kept so long after it was asked for")
+    videos_days: float = Field(
+        default=0.0,
+        ge=0,
+        description="what was learned of a video goes so long after its last job; 0 keeps it for ever",
+    )
     bad_parts_days: float = Field(default=30.0, ge=0, description="damaged parts that were set aside are kept so long")
     logs_days: float = Field(default=14.0, ge=0, description="logs are kept so long after their last line")
     log_bytes: int = Field(default=64 * 1024**2, ge=4096, description="of a larger log only the last quarter is kept")

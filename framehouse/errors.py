@@ -30,6 +30,7 @@
     ├ JobError               job.error
     │ ├ JobNotFound          job.not_found
     │ ├ LeaseLost            job.lease_lost
+    │ ├ BudgetSpent          budget.spent
     │ ├ DeploymentMissing    job.deployment_missing
     │ ├ CatalogNotFound      job.catalog_not_found
     │ ├ CatalogExists        job.catalog_exists
@@ -272,6 +273,13 @@ class LeaseLost(JobError):
 
     default_code = "job.lease_lost"
     default_hint = "another run works on this job now"
+
+
+class BudgetSpent(JobError):
+    """A cap is reached: the job pauses, and keeps what it has."""
+
+    default_code = "budget.spent"
+    default_hint = "framehouse jobs resume JOB_ID"
 
 
 class DeploymentMissing(JobError):

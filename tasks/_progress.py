@@ -44,7 +44,13 @@ class Progress:
     def finish(self, uses: Sequence[ModelUse]) -> None:
         """Leave a table of what each model did."""
         table = [
-            {"model": use.model_id, "planned": use.n_planned, "loaded": use.n_loaded, "gaps": use.n_gaps}
+            {
+                "model": use.model_id,
+                "planned": use.n_planned,
+                "loaded": use.n_loaded,
+                "gaps": use.n_gaps,
+                "reasons": ", ".join(f"{reason} {n}" for reason, n in sorted(use.gap_reasons.items())),
+            }
             for use in uses
         ]
         if self._artifact is not None:

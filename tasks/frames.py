@@ -6,10 +6,9 @@ from prefect import task
 
 from framehouse.ids import video_id
 from framehouse.jobs.attempt import Attempt
-from framehouse.jobs.plans import PlanRef, store_plan
+from framehouse.jobs.plans import PlanRef, plan_of_request, store_plan
 from framehouse.storage.base import LocalVideo
 from framehouse.video.probe import probe
-from framehouse.video.sampling import parse_infer_fps, plan_frames
 from tasks._policy import RETRY
 
 
@@ -20,6 +19,5 @@ def plan_video(attempt: Attempt, local: LocalVideo) -> PlanRef:
     attempt.enter("probe", video_id=identity)
     index = probe(local.path, max_pixels=attempt.settings.source.max_pixels)
     attempt.enter("plan", video_id=identity)
-    asked = attempt.job.request.infer_fps
-    plan = plan_frames(index, parse_infer_fps(asked) if asked else None)
+    plan = plan_of_request(index, attempt.job.request)
     return store_plan(attempt, local, identity, index, plan)

@@ -8,6 +8,7 @@ from prefect import task
 
 from framehouse.cluster import GivenUp, run_chunks
 from framehouse.inference.specs import ModelSpec
+from framehouse.jobs.allowance import hold_allowance
 from framehouse.jobs.at_hand import describe_video, lent
 from framehouse.jobs.attempt import Attempt, hold_video
 from framehouse.jobs.chunks import infer_held
@@ -27,14 +28,19 @@ def infer_video(attempt: Attempt, ref: PlanRef, models: tuple[ModelSpec, ...]) -
     progress = Progress(attempt, ref.n_frames * len(models))
     settings, address = attempt.settings, attempt.endpoints.dask_address
     video = describe_video(attempt, ref.video_id, Path(ref.path))
-    with hold_video(attempt, ref.video_id), lent(attempt, video):
-        held = WhenRoom(held_chunks(attempt, ref, models, video), settings.room)
+    with hold_video(attempt, ref.video_id), lent(attempt, video), hold_allowance(attempt) as allowance:
+        held = WhenRoom(allowance.cut(held_chunks(attempt, ref, models, video)), settings.room)
         ends = run_chunks(
             address, infer_held, held, window=settings.dask.window, stall_s=settings.jobs.stall_s,
             is_accused=lambda chunk: has_killed(attempt, chunk),
         )  # fmt: skip
         for chunk, end in ends:
-            totals.add(give_up(attempt, chunk.task, end) if isinstance(end, GivenUp) else end)
+            receipt = give_up(attempt, chunk.task, end) if isinstance(end, GivenUp) else end
+            totals.add(receipt)
+            allowance.note(receipt)
             progress.show(totals.n_settled)
+            if allowance.is_over:
+                break
+        totals.spent = allowance.spent
     progress.finish(totals.uses())
     return totals

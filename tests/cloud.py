@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
+import pytest
+
 from framehouse.storage.backoff import Patience
 from framehouse.storage.objects import ObjectStore
 from postgres import free_port
@@ -29,6 +31,9 @@ from tollgate import Gate, Refusal, gate
 
 Kind = Literal["s3", "gs", "az"]
 KINDS: tuple[Kind, ...] = ("s3", "gs", "az")
+PARTS: dict[Kind, str] = {"s3": "moto", "gs": "fake-gcs-server", "az": "azurite"}
+CLOUDS = [pytest.param(kind, marks=pytest.mark.real(PARTS[kind])) for kind in KINDS]
+"""Parameters of a test that asks for the fixture `<kind>_cloud`."""
 AZURITE = "azurite@3.35.0"
 ACCOUNT = "devstoreaccount1"
 ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="

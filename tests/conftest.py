@@ -161,29 +161,29 @@ def postgres_url(new_postgres_database: Callable[[], str]) -> str:
 @pytest.fixture(scope="session")
 def s3_cloud() -> Iterator[Cloud]:
     """moto's S3 server behind a gate; `s3_cloud.new_store()` is an empty bucket of the test's own."""
-    yield from _cloud("s3", "moto")
+    yield from _cloud("s3")
 
 
 @pytest.fixture(scope="session")
 def gs_cloud() -> Iterator[Cloud]:
     """fake-gcs-server behind a gate."""
-    yield from _cloud("gs", "fake-gcs-server")
+    yield from _cloud("gs")
 
 
 @pytest.fixture(scope="session")
 def az_cloud() -> Iterator[Cloud]:
     """azurite behind a gate."""
-    yield from _cloud("az", "azurite")
+    yield from _cloud("az")
 
 
-def _cloud(kind: Kind, part: str) -> Iterator[Cloud]:
-    from cloud import SERVERS, CloudMissing
+def _cloud(kind: Kind) -> Iterator[Cloud]:
+    from cloud import PARTS, SERVERS, CloudMissing
 
     try:
         with SERVERS[kind]() as cloud:
             yield cloud
     except CloudMissing as missing:
-        require(part, str(missing))
+        require(PARTS[kind], str(missing))
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import numpy as np
 from framehouse.results.contract import time_offsets_s
 from framehouse.results.kinds import KINDS
 from framehouse.results.lake import Lake, ModelUse, RunRecord, VideoLocation, VideoRecord
-from framehouse.results.parts import PartHeader, PartRef, write_part
+from framehouse.results.parts import Part, PartHeader, PartRef
 from framehouse.results.records.boxes import Detections
 from framehouse.video.sampling import FramePlan
 from kind_rows import kind_rows
@@ -86,8 +86,7 @@ def put_part(
     frame_offset = np.array(sorted(frames), np.int64)
     reasons = np.array([gaps.get(int(f)) for f in frame_offset], np.object_).reshape(frame_offset.shape)
     pts = pts_of(frame_offset)
-    return write_part(
-        lake.parts_dir(video_id, digest),
+    part = Part(
         PartHeader(video_id, chunk_id, model_id, digest, kind, job_id),
         frame_offset=frame_offset,
         pts=pts,
@@ -96,6 +95,7 @@ def put_part(
         infer_s=np.full(frame_offset.size, 0.0125, np.float32),
         rows=kind_rows(kind, video_id, digest, [int(f) for f in frame_offset if int(f) not in gaps]),
     )
+    return lake.write_part(part)
 
 
 def plan(frames: Sequence[int]) -> FramePlan:
@@ -142,7 +142,11 @@ def put_job(lake: Lake, job_id: str, frames: Sequence[int], number: int = 0, **c
 
 def small_lake(root: Path, *, gap: bool = True) -> Lake:
     """Two videos; the first with a gap; the second known under two names."""
-    lake = Lake(root)
+    return fill_small(Lake(root), gap=gap)
+
+
+def fill_small(lake: Lake, *, gap: bool = True) -> Lake:
+    """What `small_lake` holds, in any lake."""
     put_job(lake, "j_one", range(0, 60, 6), 0)
     put_part(lake, range(0, 30, 6), gaps={6: "decode.failed"} if gap else {}, job_id="j_one")
     put_part(lake, range(30, 60, 6), chunk_id="c000000030", job_id="j_one")

@@ -22,11 +22,14 @@ class Stack:
 
     home: Path
     env: dict[str, str]
+    cwd: Path | None = None
+    within: tuple[str, ...] = ()
+    """What each command is run by, for example `unshare`."""
 
     def run(self, *words: str, timeout_s: float = COMMAND_TIMEOUT_S) -> subprocess.CompletedProcess[str]:
         """Run `framehouse WORDS…` and wait; stdout and stderr apart, the exit code as it was."""
-        command = [sys.executable, "-m", "framehouse.cli.main", *words]
-        return subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=timeout_s)
+        command = [*self.within, sys.executable, "-m", "framehouse.cli.main", *words]
+        return subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=timeout_s, cwd=self.cwd)
 
     def ok(self, *words: str, timeout_s: float = COMMAND_TIMEOUT_S) -> str:
         """Stdout of a command that must succeed."""
@@ -55,14 +58,18 @@ def clean_environment(home: Path) -> dict[str, str]:
 
 
 @contextmanager
-def running_stack(home: Path, **settings: str) -> Iterator[Stack]:
+def running_stack(
+    home: Path, *, cwd: Path | None = None, within: tuple[str, ...] = (), **settings: str
+) -> Iterator[Stack]:
     """`framehouse up` … `framehouse down`.
 
     Args:
         home: made when missing.
+        cwd: working directory of the stack.
+        within: what each command is run by.
         settings: environment variables, for example FRAMEHOUSE_DASK__N_WORKERS="1".
     """
-    stack = Stack(home, clean_environment(home) | settings)
+    stack = Stack(home, clean_environment(home) | settings, cwd, within)
     try:
         started = stack.run("up", timeout_s=UP_TIMEOUT_S)
         assert started.returncode == 0, f"framehouse up\n{started.stdout}\n{started.stderr}\n{stack.logs()}"

@@ -10,6 +10,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from framehouse.api import errors
 from framehouse.api.context import Api
 from framehouse.api.limits import BodyLimit
+from framehouse.api.paths import OneSlash
 from framehouse.api.routes import (
     catalogs,
     docs,
@@ -56,6 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
     )  # fmt: skip
     errors.install(app)
     app.add_middleware(BodyLimit)
+    app.add_middleware(OneSlash)
     if settings.api.cors_origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.api.cors_origins, allow_methods=["*"],

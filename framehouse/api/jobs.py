@@ -6,16 +6,21 @@ from collections.abc import Sequence
 
 from framehouse.api.context import Api, Caller
 from framehouse.errors import JobNotFound, TooMany
-from framehouse.jobs.submit import check_request
+from framehouse.ids import new_job_id
+from framehouse.jobs.submit import NO_CAPS, check_request, store_job
 from framehouse.state import Job, JobRequest, Origin
+from framehouse.state.budgets import Caps
 from framehouse.state.shares import Shares
 
 
-def submit(api: Api, caller: Caller, wanted: Sequence[tuple[JobRequest, Origin, str | None]]) -> list[str]:
+def submit(
+    api: Api, caller: Caller, wanted: Sequence[tuple[JobRequest, Origin, str | None]], caps: Caps = NO_CAPS
+) -> list[str]:
     """Check all jobs, then store them: all or none.
 
     Args:
         wanted: request, origin and client token (or None) of each job.
+        caps: most that each may spend before it pauses.
 
     Raises:
         ConfigError: see `check_request`.
@@ -27,7 +32,10 @@ def submit(api: Api, caller: Caller, wanted: Sequence[tuple[JobRequest, Origin, 
     if n_waiting + len(wanted) > caller.max_waiting_jobs:
         raise TooMany(f"{n_waiting} jobs are not over yet, and {caller.max_waiting_jobs} is the limit of this key",
                       hint="wait for some of them, or ask for a higher limit")  # fmt: skip
-    return [api.state.submit(request, client_token=token, origin=origin) for request, origin, token in wanted]
+    return [
+        store_job(api.state, request, caps, job_id=new_job_id(), client_token=token, origin=origin)
+        for request, origin, token in wanted
+    ]
 
 
 def visible_job(api: Api, caller: Caller, job_id: str) -> Job:
@@ -36,7 +44,7 @@ def visible_job(api: Api, caller: Caller, job_id: str) -> Job:
     Raises:
         JobNotFound: there is none, or it is somebody else's: the two look the same.
     """
-    job = api.state.job(job_id)
+    job = _job(api, job_id)
     if caller.may_see(job.origin.owner) or Shares(api.state.engine).has(job_id, caller.owner):
         return job
     raise _not_found(job_id)
@@ -48,11 +56,19 @@ def own_job(api: Api, caller: Caller, job_id: str) -> Job:
     Raises:
         JobNotFound: as `visible_job`.
     """
-    job = api.state.job(job_id)
+    job = _job(api, job_id)
     if not caller.may_see(job.origin.owner):
         raise _not_found(job_id)
     return job
 
 
+def _job(api: Api, job_id: str) -> Job:
+    try:
+        return api.state.job(job_id)
+    except JobNotFound as error:
+        raise _not_found(job_id) from error
+
+
 def _not_found(job_id: str) -> JobNotFound:
-    return JobNotFound(f"no job {job_id}", job_id=job_id)
+    """In the words by which the official client's command knows it."""
+    return JobNotFound(f"job {job_id} not found", job_id=job_id)

@@ -30,6 +30,9 @@ def add(
     exclude: list[str] = typer.Option([], "--exclude", metavar="GLOB", help="not these; may be repeated"),
     name: str = typer.Option("", "--name", help="default: made of SOURCE"),
     priority: int = typer.Option(0, "--priority", min=-100, max=100, help="of its jobs; higher first"),
+    max_frames: int | None = typer.Option(None, "--max-frames", min=1, help="its jobs pause after so many inferences"),
+    max_seconds: float | None = typer.Option(None, "--max-seconds", min=0.1, help="its jobs pause after so long"),
+    max_bytes: int | None = typer.Option(None, "--max-bytes", min=1, help="its jobs pause before they fetch more"),
     as_json: bool = _JSON,
 ) -> None:
     """Watch a place: every video there, now and later, is run through the models. Nothing is scanned yet.
@@ -38,6 +41,8 @@ def add(
     """
     from framehouse.cli.output import emit_json, emit_text, say
     from framehouse.jobs.catalogs import add_catalog, catalog_facts
+    from framehouse.jobs.submit import set_budget
+    from framehouse.state.budgets import Caps, catalog_budget
     from framehouse.state.catalogs import CatalogWish
 
     state, settings = _begin()
@@ -47,6 +52,7 @@ def add(
         " ".join(schedule.split()), allow_private=settings.source.allow_private_hosts,
     )  # fmt: skip
     catalog = add_catalog(state, wish, settings)
+    set_budget(state, catalog_budget(catalog.name), Caps(max_frames, max_seconds, max_bytes))
     if as_json:
         emit_json(catalog_facts(catalog))
         return

@@ -27,7 +27,10 @@ def run_checks(settings: Settings) -> Iterator[Check]:
     yield _asked("repository", lambda: str(require_checkout("the local stack")))
     yield _asked("home", lambda: _writable(settings))
     yield _disk(settings)
-    yield _parts(settings)
+    try:
+        yield _parts(settings)
+    except FramehouseError as error:  # a bucket that cannot be reached
+        yield Check("lake", False, f"{error.code}: {error.message}", error.hint)
     if settings.triton.url:
         yield Check("triton", True, f"remote: {settings.triton.url}")
     else:
@@ -76,7 +79,8 @@ def _parts(settings: Settings) -> Check:
     aside = sorted(path for path in known if path.suffix == ".bad")
     bad = [path for path in aside if path.with_suffix("") not in known]
     if not bad:
-        return Check("parts", True, "none set aside" if not aside else f"{len(aside)} set aside and inferred again")
+        found = "none set aside" if not aside else f"{len(aside)} set aside and inferred again"
+        return Check("parts", True, f"{found}, in {lake.where}" if lake.bucket else found)
     videos = sorted({path.parent.parent.name for path in bad})
     return Check(
         "parts",

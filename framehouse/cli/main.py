@@ -8,6 +8,7 @@ import sys
 import typer
 
 from framehouse.cli import (
+    backfill,
     catalog,
     compare,
     db,
@@ -43,8 +44,9 @@ app.command("status")(stack.status)
 app.command("doctor")(stack.doctor)
 app.command("serve")(serve.serve)
 app.command("run")(run.run)
+app.command("backfill")(backfill.backfill)
 app.add_typer(keys.app, name="keys", help="Keys of the HTTP server.")
-app.add_typer(jobs.app, name="jobs", help="List, show, retry and cancel jobs.")
+app.add_typer(jobs.app, name="jobs", help="List, show, retry, resume and cancel jobs.")
 app.add_typer(catalog.app, name="catalog", help="Folders and buckets that are watched for videos.")
 app.add_typer(quarantine.app, name="quarantine", help="Chunks that killed every process that had them.")
 app.add_typer(videos.app, name="videos", help="List, show and probe videos.")

@@ -21,8 +21,8 @@ def prune(
 ) -> None:
     """Remove uploads, fetched videos, results files, logs and leftovers that are old; the settings KEEP__… say how old.
 
-    Safe beside running jobs: what a job that is not over needs stays. Parts, plans and run records always stay, unless
-    --superseded asks for the parts of model versions that are gone.
+    Safe beside running jobs: what a job that is not over needs stays. What was learned of a video stays too, unless
+    KEEP__VIDEOS_DAYS says for how long, or --superseded asks for the parts of model versions that are gone.
 
     Example: framehouse prune --dry-run
     """

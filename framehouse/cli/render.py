@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from framehouse.render.overlay import Inferred
 
 _MODELS = """
-SELECT i.model_digest, any_value(i.model_id) AS model_id, count(*) FILTER (i.status = 'loaded') AS n_loaded
+SELECT i.model_digest, any_value(i.model_id) AS model_id, any_value(u.kind) AS kind,
+    count(*) FILTER (i.status = 'loaded') AS n_loaded
 FROM inferences i
+JOIN (SELECT model_digest, any_value(kind) AS kind FROM usage GROUP BY model_digest) u USING (model_digest)
 WHERE i.video_id = $video_id
-    AND i.model_digest IN (SELECT model_digest FROM usage WHERE kind = 'detections')
+    AND u.kind <> 'embeddings'
     AND ($model = '' OR i.model_id = $model OR starts_with(i.model_id, $model || '/'))
 GROUP BY i.model_digest
-ORDER BY n_loaded DESC, model_id DESC
+ORDER BY any_value(u.kind) = 'detections' DESC, n_loaded DESC, model_id DESC
 """
 _LEDGER = """
 SELECT i.frame_offset, f.pts, i.status = 'loaded' AS loaded
@@ -29,27 +31,19 @@ FROM inferences i JOIN frames f USING (video_id, frame_offset)
 WHERE i.video_id = $video_id AND i.model_digest = $model_digest
 ORDER BY i.frame_offset
 """
-_ROWS = """
-SELECT frame_offset, class_id, class_name, confidence, x, y, width, height
-FROM detections
-WHERE video_id = $video_id AND model_digest = $model_digest AND confidence >= $confidence::FLOAT
-ORDER BY frame_offset, detection_id
-"""
-
-_STORED = {
-    "class_id": "int32",
-    "class_name": "object",
-    **dict.fromkeys(("confidence", "x", "y", "width", "height"), "float32"),
-}
 
 
 def render(
     video: str = typer.Argument(..., metavar="VIDEO_OR_ID", help="an id (v_…), a file, or where it was seen"),
     out: Path = typer.Option(..., "--out", help="the .mp4 to write"),
-    model: str = typer.Option("", "--model", "-m", metavar="NAME[/VERSION]", help="default: the one with most frames"),
+    model: str = typer.Option(
+        "", "--model", "-m", metavar="NAME[/VERSION]", help="default: detections, and of those the one with most frames"
+    ),
     confidence: float | None = typer.Option(None, "--confidence", min=0, max=1, help="least confidence that is drawn"),
 ) -> None:
-    """Write a video with boxes and labels, in its own timing and with its sound; works with the stack down.
+    """Write a video with what a model saw drawn in, in its own timing and with its sound; works with the stack down.
+
+    Boxes, masks, points, looks, lines of text and classes can be drawn; vectors cannot.
 
     Example: framehouse render bikes.mp4 --out annotated.mp4
     """
@@ -66,7 +60,8 @@ def render(
     index = probe(source, max_pixels=settings.source.max_pixels)
     with _bar(index.n_frames) as progress:
         n_frames = annotate(source, index, inferred, out.expanduser().absolute(), progress=progress)
-    say(f"{out}: {n_frames} frames, {len(inferred.rows)} boxes of {model_id} in {len(inferred.pts)} inferred frames")
+    what = "boxes" if inferred.rows.kind == "detections" else inferred.rows.kind
+    say(f"{out}: {n_frames} frames, {len(inferred.rows)} {what} of {model_id} in {len(inferred.pts)} inferred frames")
 
 
 def _inferred(settings: Settings, video_id: str, model: str, confidence: float) -> tuple[str, Inferred]:
@@ -79,27 +74,25 @@ def _inferred(settings: Settings, video_id: str, model: str, confidence: float) 
 
     from framehouse.errors import ConfigError
     from framehouse.render.overlay import Inferred
-    from framehouse.results.records.boxes import Detections
+    from framehouse.store.rows import video_rows
 
     models = _ask(settings, _MODELS, video_id=video_id, model=model)
     if not len(models["model_id"]):
         raise ConfigError(
-            f"{video_id} has no detections" + (f" of {model}" if model else ""),
+            f"{video_id} has nothing that can be drawn" + (f" of {model}" if model else ""),
             code="config.nothing_to_draw",
             hint="run it first: framehouse run FILE",
         )
     key = {"video_id": video_id, "model_digest": str(models["model_digest"][0])}
     ledger = _ask(settings, _LEDGER, **key)
-    rows = _ask(settings, _ROWS, confidence=confidence, **key)
-    detections = Detections.from_columns(
-        rows["frame_offset"].astype(np.int64),
-        {name: column.astype(_STORED[name]) for name, column in rows.items() if name in _STORED},
+    rows = video_rows(
+        settings.store_dir, str(models["kind"][0]), **key, confidence=confidence, memory=settings.store.query_memory
     )
     return str(models["model_id"][0]), Inferred(
         ledger["frame_offset"].astype(np.int64),
         ledger["pts"].astype(np.int64),
         ledger["loaded"].astype(np.bool_),
-        detections,
+        rows,
     )
 
 

@@ -10,57 +10,72 @@ import typer
 
 if TYPE_CHECKING:
     from framehouse.config import Settings
-    from framehouse.state import Job
+    from framehouse.state import Job, State
 
 
 def run(
-    sources: list[str] = typer.Argument(..., metavar="SOURCE...", help="files, folders or http(s) URLs"),
+    sources: list[str] = typer.Argument(
+        ...,
+        metavar="SOURCE...",
+        help="files, folders, http(s) URLs, s3:// gs:// az:// objects or prefixes, list+FILE_OR_URL",
+    ),
     models: list[str] = typer.Option(["detector"], "--model", "-m", metavar="NAME[/VERSION]", help="may be repeated"),
     fps: str = typer.Option("", "--fps", help="frames a second, or `all`; default 5"),
     confidence: float | None = typer.Option(None, "--confidence", help="threshold of the results; default 0.4"),
+    max_frames: int | None = typer.Option(None, "--max-frames", min=1, help="a video pauses after so many inferences"),
+    max_seconds: float | None = typer.Option(None, "--max-seconds", min=0.1, help="a video pauses after so long"),
+    max_bytes: int | None = typer.Option(None, "--max-bytes", min=1, help="a video pauses before it fetches more"),
+    dry_run: bool = typer.Option(False, "--dry-run", help="tell frames, time and bytes; submit nothing"),
     wait: bool = typer.Option(True, "--wait/--no-wait", help="wait for the end of every video"),
     as_json: bool = typer.Option(False, "--json", help="one JSON list on stdout at the end"),
 ) -> None:
-    """Run models over videos; exit code 0 when all are done, 1 when any failed.
+    """Run models over videos; exit code 0 when all are done, 1 when any failed or paused at a cap.
 
     Example: framehouse run videos/ --model detector --fps 2
     """
+    from framehouse.cli.backfill import show_dry_run
     from framehouse.cli.output import begin
-    from framehouse.jobs.submit import connect, submit_jobs, wait_for_jobs
+    from framehouse.jobs.submit import connect, submit_job, submit_jobs
     from framehouse.state import JobRequest
+    from framehouse.state.budgets import Caps
 
     settings = begin()
-    uris, n_refused = _expanded(sources)
+    uris, n_refused = _expanded(sources, settings)
     threshold = settings.jobs.confidence if confidence is None else confidence
     private = settings.source.allow_private_hosts
     requests = [JobRequest(uri, tuple(models), fps, threshold, allow_private=private) for uri in uris]
-    _require_engine(settings)
-    state = connect(settings)
-    job_ids = submit_jobs(state, requests, settings)
-    if not wait:
-        _report(state.list_jobs(job_ids=job_ids), as_json)
+    if dry_run:
+        show_dry_run(settings, connect(settings), requests, as_json)
         return
-    with _Bar(quiet=as_json) as bar:
-        finished = wait_for_jobs(state, job_ids, on_progress=bar.show)
-    _report(finished, as_json)
+    require_engine(settings)
+    state, caps = connect(settings), Caps(max_frames, max_seconds, max_bytes)
+    if caps.is_open:
+        job_ids = submit_jobs(state, requests, settings)
+    else:
+        job_ids = [submit_job(state, request, settings, caps=caps) for request in requests]
+    if not wait:
+        report(state.list_jobs(job_ids=job_ids), as_json)
+        return
+    finished = wait_with_bar(state, job_ids, quiet=as_json)
+    report(finished, as_json)
     if n_refused or any(job.status != "done" for job in finished):
         raise typer.Exit(1)
 
 
-def _expanded(sources: list[str]) -> tuple[list[str], int]:
-    """The videos that the arguments name, each once; a folder without one is said, and the others go on.
+def _expanded(sources: list[str], settings: Settings) -> tuple[list[str], int]:
+    """The videos that the arguments name, each once; a folder or prefix without one is said, and the others go on.
 
     Raises:
         FramehouseError: of the only argument.
     """
     from framehouse.errors import FramehouseError
-    from framehouse.storage.registry import expand_source
+    from framehouse.jobs.sources import expand
 
     uris: list[str] = []
     n_refused = 0
     for source in sources:
         try:
-            uris += expand_source(source)
+            uris += expand(source, settings)
         except FramehouseError as error:
             if len(sources) == 1:
                 raise
@@ -69,7 +84,15 @@ def _expanded(sources: list[str]) -> tuple[list[str], int]:
     return list(dict.fromkeys(uris)), n_refused
 
 
-def _require_engine(settings: Settings) -> None:
+def wait_with_bar(state: State, job_ids: list[str], *, quiet: bool) -> list[Job]:
+    """Wait until every job is over or paused, with a bar on stderr."""
+    from framehouse.jobs.submit import wait_for_jobs
+
+    with _Bar(quiet=quiet) as bar:
+        return wait_for_jobs(state, job_ids, on_progress=bar.show)
+
+
+def require_engine(settings: Settings) -> None:
     """Fail at once where nobody would ever take the jobs up."""
     from framehouse.cli.stack import running_stack
     from framehouse.errors import EngineUnavailable
@@ -106,8 +129,8 @@ class _Bar:
 
     def show(self, jobs: list[Job]) -> None:
         """Draw the present state of all jobs as one bar."""
-        over = sum(job.is_final for job in jobs)
-        hops = sorted({job.hop or job.status for job in jobs if not job.is_final})
+        over = sum(job.is_resting for job in jobs)
+        hops = sorted({job.hop or job.status for job in jobs if not job.is_resting})
         planned, settled = sum(job.n_planned for job in jobs), sum(job.n_settled for job in jobs)
         self._progress.update(
             self._task,
@@ -117,7 +140,8 @@ class _Bar:
         )
 
 
-def _report(jobs: list[Job], as_json: bool) -> None:
+def report(jobs: list[Job], as_json: bool) -> None:
+    """Every job on stdout: a line each, or one JSON list."""
     if as_json:
         typer.echo(json.dumps([job_facts(job) for job in jobs], indent=1))
         return
@@ -158,7 +182,8 @@ def job_line(job: Job) -> str:
         line += f"  {job.n_settled} frames x models in {_elapsed_s(job):.1f} s"
     if job.error_code is not None:
         hint = f" ({job.error_hint})" if job.error_hint else ""
-        line += f"\n  {job.error_code}: {job.error_message}{hint}\n  retry: framehouse jobs retry {job.job_id}"
+        line += f"\n  {job.error_code}: {job.error_message}{hint}"
+        line += "" if job.status == "paused" else f"\n  retry: framehouse jobs retry {job.job_id}"
     return line
 
 

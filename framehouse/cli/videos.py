@@ -1,4 +1,4 @@
-"""`framehouse videos list | show | probe`."""
+"""`framehouse videos list | show | probe | forget`."""
 
 from __future__ import annotations
 
@@ -80,24 +80,44 @@ def probe(
     Example: framehouse videos probe bikes.mp4
     """
     from framehouse.cli.output import begin, emit_json, emit_text
-    from framehouse.storage.base import SourceLimits
-    from framehouse.storage.registry import open_source
+    from framehouse.jobs.sources import open_video
     from framehouse.video.probe import probe as probe_file
 
     settings = begin()
-    limits = SourceLimits(
-        allow_private=settings.source.allow_private_hosts,
-        max_bytes=settings.source.max_bytes,
-        stall_timeout_s=settings.source.stall_timeout_s,
-        max_redirects=settings.source.max_redirects,
-    )
-    local = open_source(source, limits).fetch(settings.fetch_dir)
+    private = settings.source.allow_private_hosts
+    local = open_video(source, settings, allow_private=private).fetch(settings.fetch_dir)
     index = probe_file(local.path, max_pixels=settings.source.max_pixels)
     facts = probe_facts(local, index)
     if as_json:
         emit_json(facts | {"pts": index.pts.tolist(), "key_frames": index.is_key.nonzero()[0].tolist()}, long=True)
     else:
         emit_text("".join(f"{name:<14}{value}\n" for name, value in _for_people(facts).items()))
+
+
+@app.command()
+def forget(
+    video: str = typer.Argument(..., metavar="VIDEO_OR_ID", help="an id (v_…), a file, or where it was seen"),
+    yes: bool = typer.Option(False, "--yes", help="do not ask"),
+) -> None:
+    """Remove everything that was learned of one video: rows, parts, plans, records, uploads and downloads of it.
+
+    Your own file stays where it lies, and so does one in a bucket: a catalogue that lists it would run it again.
+
+    Example: framehouse videos forget v_0f0f0f0f0f0f0f0f0f0f0f0f
+    """
+    from framehouse.cli.output import begin, say
+    from framehouse.jobs.housekeeping import forget as forget_everything
+    from framehouse.jobs.submit import connect
+
+    settings = begin()
+    video_id = find_video_id(settings, video)
+    if not yes:
+        typer.confirm(f"remove everything that was learned of {video_id}?", abort=True, err=True)
+    state = connect(settings)
+    done = forget_everything(settings, state, video_id)
+    state.close()
+    size = f"{done.n_bytes / 1e6:.1f} MB"
+    say(f"gone: {done.n_jobs} jobs, {done.n_files} files, {size}; the rows go with the next publish")
 
 
 def find_video_id(settings: Settings, text: str) -> str:

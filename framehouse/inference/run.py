@@ -19,7 +19,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from framehouse.errors import FramehouseError, InferenceTimeout
+from framehouse.errors import FramehouseError, InferenceTimeout, TritonUnavailable
 from framehouse.inference.adapters.base import Adapter
 from framehouse.inference.adapters.registry import ADAPTERS
 from framehouse.inference.balance import connect_all
@@ -29,7 +29,9 @@ from framehouse.results.contract import FrameRows, time_offsets_s
 from framehouse.results.kinds import KINDS
 from framehouse.results.lake import Lake
 from framehouse.results.parts import Part, PartHeader, owed
+from framehouse.results.standing import GapPolicy, standing
 from framehouse.video.decode import FrameBatch, FrameGap, decode
+from framehouse.video.effort import n_passed
 from framehouse.video.index import StreamFacts
 from framehouse.video.sampling import FrameChunk
 
@@ -49,6 +51,8 @@ class ChunkTask:
         planned: int64 [K], planned frame_offsets inside the chunk, strictly increasing.
         first_pts: pts of the first frame of the video.
         max_frames_per_part: a part is written for every so many settled instants of a model, so that a kill loses few.
+        gaps: which gaps of earlier runs are tried again; the others stay as they are.
+        stop_at: time (epoch seconds) after which nothing more is fed and what is not settled stays open; 0 never.
         frame_deadline_s: when packets are read for so long and no frame comes, the rest of the chunk is given up.
     """
 
@@ -63,18 +67,22 @@ class ChunkTask:
     lake_root: str
     triton: TritonTarget
     max_frames_per_part: int = 256
+    gaps: GapPolicy = "every"
+    stop_at: float = 0.0
     frame_deadline_s: float = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
 class ModelTally:
-    """What one model has of the chunk's planned instants after the run: `n_loaded + n_gaps` is all of them.
+    """What one model has of the chunk's planned instants after the run: `n_loaded + n_gaps + n_open` is all of them.
 
     Attributes:
         n_loaded: with those that earlier parts held.
         n_inferred: loaded in this run.
-        gap_reasons: (reason, instants), sorted; every gap was tried in this run.
+        gap_reasons: (reason, instants), sorted; those that were tried in this run, and those left alone.
         infer_s: wall seconds in which at least one request of this run to the model was unanswered.
+        n_tried: settled in this run, as loaded or as gap.
+        n_open: neither, because the run was to stop.
     """
 
     model_id: str
@@ -84,6 +92,8 @@ class ModelTally:
     n_inferred: int
     gap_reasons: tuple[tuple[str, int], ...]
     infer_s: float
+    n_tried: int = 0
+    n_open: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +103,7 @@ class ChunkReceipt:
     Attributes:
         decode_s: wall seconds spent in the decoder.
         n_decoded: frames that came out of it.
+        n_passed: frames that it had to go through for them.
     """
 
     chunk_id: str
@@ -100,6 +111,7 @@ class ChunkReceipt:
     decode_s: float
     wall_s: float
     n_decoded: int
+    n_passed: int = 0
 
 
 def infer_chunk(
@@ -138,7 +150,7 @@ def infer_chunk(
         n_decoded=flow.n_decoded, decode_s=round(flow.decode_s, 3), elapsed_s=round(wall_s, 3),
     )  # fmt: skip
     tallies = tuple(ledger.tally() for ledger in flow.ledgers)
-    return ChunkReceipt(task.chunk.chunk_id, tallies, flow.decode_s, wall_s, flow.n_decoded)
+    return ChunkReceipt(task.chunk.chunk_id, tallies, flow.decode_s, wall_s, flow.n_decoded, flow.n_passed)
 
 
 def give_up_chunk(task: ChunkTask, reason: str, lake: Lake | None = None) -> ChunkReceipt:
@@ -181,6 +193,7 @@ class _Flow:
         self._settled_at = time.monotonic()
         self.decode_s = 0.0
         self.n_decoded = 0
+        self.n_passed = 0
         self._task = task
         self._client = connect_all(task.triton)
         self._answered: SimpleQueue[_Pending] = SimpleQueue()
@@ -221,6 +234,8 @@ class _Flow:
             self._beat()
             try:
                 self._client.ensure_loaded(ledger.spec.steps)
+            except InferenceTimeout as error:  # says nothing about this chunk
+                ledger.stop(TritonUnavailable(f"the server does not answer: {error.message}"))
             except FramehouseError as error:
                 log.warning("model not to be had", model_id=ledger.spec.model_id, code=error.code, cause=error.message)
                 ledger.stop(error)
@@ -229,7 +244,7 @@ class _Flow:
         """Send every decoded frame to every model that owes it; one that fails in a way that another try may mend gets
         no more."""
         owing = [ledger for ledger in self.ledgers if ledger.owed.size and ledger.failure is None]
-        if not owing:
+        if not owing or self._is_to_stop():
             return
         try:
             self._feed_all(owing)
@@ -241,6 +256,8 @@ class _Flow:
     def _feed_all(self, owing: list[_Ledger]) -> None:
         with closing(self._decoded(owing)) as items:
             for item in items:
+                if self._is_to_stop():
+                    return
                 self._settled_at = time.monotonic()
                 for ledger in owing:
                     if isinstance(item, FrameGap):
@@ -250,9 +267,13 @@ class _Flow:
                 if all(ledger.failure is not None for ledger in owing):
                     return
 
+    def _is_to_stop(self) -> bool:
+        return 0.0 < self._task.stop_at <= time.time()
+
     def _decoded(self, owing: list[_Ledger]) -> Generator[FrameBatch | FrameGap, None, None]:
         """What some ledger owes, decoded once; counts frames and the time spent in the decoder."""
         task, wanted = self._task, np.unique(np.concatenate([ledger.owed for ledger in owing]))
+        self.n_passed = n_passed(task.chunk, wanted)
         framings = list(dict.fromkeys(ledger.spec.framing for ledger in owing))
         batch_size = max(ledger.spec.max_batch for ledger in owing)
         source = Path(task.path)
@@ -343,6 +364,9 @@ class _Ledger:
     """Frames that were sent, or became a gap."""
     n_inferred: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
+    n_owed: int = 0
+    """Instants that it owed at the beginning."""
+    n_tried: int = 0
     infer_s: float = 0.0
     idle_since_s: float = 0.0
     failure: FramehouseError | None = None
@@ -352,7 +376,14 @@ class _Ledger:
     def open(cls, task: ChunkTask, spec: ModelSpec, lake: Lake) -> _Ledger:
         """Read the chunk's parts of the model."""
         loaded, _ = lake.settled(task.video_id, spec.digest, task.chunk.chunk_id)
-        return cls(task, spec, ADAPTERS[spec.family], lake, owed(task.planned, loaded))
+        ledger = cls(task, spec, ADAPTERS[spec.family], lake, owed(task.planned, loaded))
+        if task.gaps != "every":
+            held = standing(lake.part_paths(task.video_id, spec.digest, task.chunk.chunk_id))
+            left = np.intersect1d(held.left_alone(task.gaps), ledger.owed)
+            ledger.owed = owed(ledger.owed, left)
+            ledger.reasons.update(held.reasons_of(left))
+        ledger.n_owed = ledger.owed.size
+        return ledger
 
     def rows_of(self, frame_offset: NDArray[np.int64], answer: Answer) -> FrameRows:
         """What the model saw in some frames; raises what the adapter raises."""
@@ -367,6 +398,7 @@ class _Ledger:
         self.infer_s += busy_s
         self.rows.append(rows)
         self.n_inferred += frame_offset.size
+        self.n_tried += frame_offset.size
         self.settled |= dict.fromkeys(frame_offset.tolist(), (None, busy_s / frame_offset.size))
         self._write_if_many()
 
@@ -374,6 +406,7 @@ class _Ledger:
         """A frame without an answer; nothing when the model does not owe it."""
         if np.isin(frame_offset, self.owed):
             self.reasons[reason] += 1
+            self.n_tried += 1
             self.sent.add(frame_offset)
             self.settled[frame_offset] = (reason, 0.0)
             self._write_if_many()
@@ -428,9 +461,9 @@ class _Ledger:
 
     def tally(self) -> ModelTally:
         """Counts over the task's planned instants."""
-        n_gaps = self.reasons.total()
+        n_gaps, n_open = self.reasons.total(), self.n_owed - self.n_tried
         reasons = tuple(sorted(self.reasons.items()))
         return ModelTally(
-            self.spec.model_id, self.spec.digest, self.task.planned.size - n_gaps, n_gaps, self.n_inferred, reasons,
-            self.infer_s,
+            self.spec.model_id, self.spec.digest, self.task.planned.size - n_gaps - n_open, n_gaps, self.n_inferred,
+            reasons, self.infer_s, self.n_tried, n_open,
         )  # fmt: skip

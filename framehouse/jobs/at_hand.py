@@ -10,22 +10,22 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
 
-from framehouse.cluster import ask_workers
+from framehouse.cluster import all_workers
 from framehouse.config import Settings, load_settings
 from framehouse.errors import ConfigError, SourceNotFound, SourceUnavailable
 from framehouse.ids import video_id as id_of
 from framehouse.inference.run import ChunkTask
 from framehouse.jobs.attempt import Attempt
+from framehouse.jobs.sources import open_video
 from framehouse.results.lake import Lake
 from framehouse.results.opening import open_lake
-from framehouse.storage.base import VIDEO_SUFFIXES, SourceLimits
-from framehouse.storage.registry import open_source
+from framehouse.storage.base import VIDEO_SUFFIXES, LocalVideo
 
 log = structlog.get_logger(__name__)
 
@@ -123,11 +123,10 @@ def lent(attempt: Attempt, video: VideoBytes) -> Iterator[None]:
     if bucket is None or (video.uri and "?" not in video.uri):  # what is signed may expire before they ask
         yield
         return
-    have = ask_workers(attempt.endpoints.dask_address, is_at_hand, video)
-    if all(have.values()):
+    if all_workers(attempt.endpoints.dask_address, is_at_hand, video):
         yield
         return
-    log.info("video put into the bucket", video_id=video.video_id, n_workers=list(have.values()).count(False))
+    log.info("video put into the bucket", video_id=video.video_id, n_bytes=video.size_bytes)
     bucket.put(_media_key(video), Path(video.path))
     try:
         yield
@@ -137,31 +136,25 @@ def lent(attempt: Attempt, video: VideoBytes) -> Iterator[None]:
 
 def _fetch(video: VideoBytes, lake: Lake, settings: Settings, check: Callable[[], None]) -> Path:
     """Fetched into this host's own folder; other processes that ask for the same wait."""
-    limits = SourceLimits(
-        allow_private=video.allow_private,
-        max_bytes=settings.source.max_bytes,
-        stall_timeout_s=settings.source.stall_timeout_s,
-        max_redirects=settings.source.max_redirects,
-        private_networks=tuple(settings.source.private_networks),
-    )
-    lent_uri = f"{lake.bucket.uri}/{_media_key(video)}" if lake.bucket else ""
-    found = None
-    for uri in filter(None, (lent_uri, video.uri)):
-        try:
-            found = open_source(uri, limits).fetch(settings.fetch_dir, lambda _done, _total: check())
-            break
-        except SourceNotFound:
-            if uri == video.uri:
-                raise
-    if found is None:
+    found: LocalVideo | None = None
+    if lake.bucket is not None:
+        with suppress(SourceNotFound):  # not lent: it is to be had elsewhere
+            found = _fetched(f"{lake.bucket.uri}/{_media_key(video)}", video, settings, check)
+    if found is None and not video.uri:
         raise SourceUnavailable(
             "the video lies on the host of the run alone", code="source.not_on_worker", video_id=video.video_id,
             hint="a retry puts it into the bucket; see docs/guide/several-hosts.md",
         )  # fmt: skip
+    found = found or _fetched(video.uri, video, settings, check)
     if id_of(found.sha256) != video.video_id:
         raise SourceUnavailable(f"{found.uri}: another video by now", code="source.changed", video_id=video.video_id)
     log.info("video fetched by a worker", video_id=video.video_id, n_bytes=found.n_fetched_bytes)
     return found.path
+
+
+def _fetched(uri: str, video: VideoBytes, settings: Settings, check: Callable[[], None]) -> LocalVideo:
+    source = open_video(uri, settings, allow_private=video.allow_private)
+    return source.fetch(settings.fetch_dir, lambda _done, _total: check())
 
 
 @contextmanager

@@ -6,12 +6,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
 from framehouse.config import Endpoints, Settings
-from framehouse.errors import JobError, LeaseLost
+from framehouse.errors import BudgetSpent, JobError, LeaseLost
 from framehouse.results.lake import Lake
 from framehouse.results.opening import open_lake
 from framehouse.state import Job, Lease, State
@@ -29,6 +29,8 @@ class Attempt:
     lake: Lake
     settings: Settings
     endpoints: Endpoints
+    began_s: float = field(default_factory=time.monotonic)
+    """On this process's monotonic clock."""
 
     @property
     def job_id(self) -> str:
@@ -48,6 +50,8 @@ class Attempt:
 @contextmanager
 def hold_job(state: State, job_id: str, owner: str, settings: Settings, endpoints: Endpoints) -> Iterator[Attempt]:
     """Take the job's lease, renew it in the background, and give it back when the run has concluded.
+
+    A job whose budget is spent pauses, and the block ends without an error.
 
     After an error that is not concluded yet the lease is left to expire: the failure is recorded by the flow's hook,
     and until then nobody else shall take the job up.
@@ -70,6 +74,8 @@ def hold_job(state: State, job_id: str, owner: str, settings: Settings, endpoint
     try:
         with renewed(state, lease, ttl_s):
             yield Attempt(job, lease, state, open_lake(*settings.lake_place), settings, endpoints)
+    except BudgetSpent as spent:
+        state.pause(lease, job_id, [], (spent.code, spent.message, spent.hint))
     except BaseException:
         if state.job(job_id).outcome is not None:  # concluded already, as a failure: a retry need not wait
             state.release(lease)

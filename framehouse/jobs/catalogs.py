@@ -17,14 +17,14 @@ from framehouse.catalog.scan import ScanReport, scan
 from framehouse.config import Settings
 from framehouse.errors import ConfigError, FramehouseError, JobError, SourceNotFound
 from framehouse.jobs.attempt import renewed
+from framehouse.jobs.sources import open_video
 from framehouse.jobs.submit import check_request
 from framehouse.results.opening import open_lake
 from framehouse.state import JobRequest, State
 from framehouse.state.catalog_entries import Entries, Entry
 from framehouse.state.catalogs import Catalog, Catalogs, CatalogWish
-from framehouse.storage.base import VIDEO_SUFFIXES, Source, SourceLimits
+from framehouse.storage.base import VIDEO_SUFFIXES, Source
 from framehouse.storage.local import LocalSource
-from framehouse.storage.registry import open_source
 from framehouse.storage.uris import CLOUD_SCHEMES, scheme_of
 from framehouse.telemetry import redact_uri
 
@@ -183,14 +183,7 @@ def _look(source: Source) -> None:
 
 
 def _open(uri: str, wish: CatalogWish, settings: Settings) -> Source:
-    limits = SourceLimits(
-        allow_private=wish.allow_private,
-        max_bytes=settings.source.max_bytes,
-        stall_timeout_s=settings.source.stall_timeout_s,
-        max_redirects=settings.source.max_redirects,
-        private_networks=tuple(settings.source.private_networks),
-    )
-    return open_source(uri, limits)
+    return open_video(uri, settings, allow_private=wish.allow_private)
 
 
 def _place_uri(uri: str) -> str:

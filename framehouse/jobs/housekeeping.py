@@ -13,6 +13,7 @@ from framehouse.errors import ConfigError, StoreError
 from framehouse.inference.repository import load_specs
 from framehouse.keep.compact import Compacted, compact_lake
 from framehouse.keep.files import Aged, Logs, OldSnapshots, Results
+from framehouse.keep.forget import Forgotten, OldVideos, Places, forget_video
 from framehouse.keep.rows import OldRows
 from framehouse.keep.superseded import Superseded
 from framehouse.keep.sweep import Found, Keeper, Tally, sweep
@@ -46,6 +47,8 @@ def keepers(settings: Settings, state: State, *, superseded: bool = False) -> li
         OldSnapshots(settings.store_dir),
         Aged("lake-copies", home / "cache" / "lake", ("**/*.parquet",), fetched_s, "copies of a bucket's parts"),
     ]
+    if keep.videos_days and not settings.lake.url:
+        found.insert(0, OldVideos(_places(settings), state, keep.videos_days * _DAY_S))
     if superseded:
         if settings.lake.url:
             raise ConfigError(
@@ -89,6 +92,16 @@ def compact(settings: Settings, state: State) -> Compacted:
     """Merge small parts of videos that no job works on; the tables stay as they are."""
     with _one_at_a_time(settings):
         return compact_lake(open_lake(*settings.lake_place), state, min_parts=settings.keep.compact_parts)
+
+
+def forget(settings: Settings, state: State, video_id: str) -> Forgotten:
+    """Remove one video from everything. Raises as `forget_video`."""
+    with _one_at_a_time(settings):
+        return forget_video(_places(settings), state, video_id)
+
+
+def _places(settings: Settings) -> Places:
+    return Places(open_lake(*settings.lake_place), settings.fetch_dir, settings.upload_dir, settings.result_dir)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,10 +14,11 @@ import structlog
 from framehouse.errors import FramehouseError, InferenceError, ResultsError, SourceError
 from framehouse.inference.run import ChunkReceipt, ModelTally
 from framehouse.inference.specs import ModelSpec
+from framehouse.jobs.allowance import spent_error
 from framehouse.jobs.attempt import Attempt
 from framehouse.jobs.plans import PlanRef
 from framehouse.results.indexes import read_index
-from framehouse.results.lake import Lake, ModelUse, RunRecord
+from framehouse.results.lake import Estimate, Lake, ModelUse, RunRecord
 from framehouse.state import Job, State
 from framehouse.state.records import JobStatus
 from framehouse.telemetry import redact_uri
@@ -36,10 +38,15 @@ class Totals:
     loaded: Counter[str] = field(default_factory=Counter)
     gaps: dict[str, Counter[str]] = field(default_factory=dict)
     infer_s: Counter[str] = field(default_factory=Counter)
+    inferred: Counter[str] = field(default_factory=Counter)
+    n_passed: int = 0
+    spent: str | None = None
+    """`frames` or `seconds` when the job's budget is spent before its plan is settled."""
 
     def add(self, receipt: ChunkReceipt) -> None:
         """Count one chunk in."""
         self.decode_s += receipt.decode_s
+        self.n_passed += receipt.n_passed
         for tally in receipt.tallies:
             self._add_tally(tally)
 
@@ -47,6 +54,7 @@ class Totals:
         self.loaded[tally.model_digest] += tally.n_loaded
         self.gaps.setdefault(tally.model_digest, Counter()).update(dict(tally.gap_reasons))
         self.infer_s[tally.model_digest] += tally.infer_s  # type: ignore[assignment]
+        self.inferred[tally.model_digest] += tally.n_inferred
         self.n_settled += tally.n_loaded + tally.n_gaps
 
     def uses(self) -> tuple[ModelUse, ...]:
@@ -61,6 +69,7 @@ class Totals:
                 n_gaps=sum(self.gaps.get(spec.digest, Counter()).values()),
                 gap_reasons=dict(self.gaps.get(spec.digest, Counter())),
                 infer_s=float(self.infer_s[spec.digest]),
+                n_inferred=self.inferred[spec.digest],
             )
             for spec in self.models
         )
@@ -69,18 +78,20 @@ class Totals:
 def conclude_run(attempt: Attempt, ref: PlanRef, totals: Totals) -> None:
     """Write the run record and hand the rows to the loader; the job is done when a snapshot holds them.
 
+    One whose budget is spent pauses instead: what it has is loaded all the same.
+
     Raises:
         InferenceError: `inference.too_many_gaps`, the failure budget is spent; what was loaded stays and is loaded.
         LeaseLost: another run holds the job now.
     """
     attempt.state.require(attempt.lease)  # before the record: it may be another run's by now
+    if totals.spent is not None:
+        _pause_run(attempt, ref, totals, totals.spent)
+        return
     uses = totals.uses()
     error = over_budget(attempt.lake, ref.job_id, uses, attempt.settings.jobs.max_gap_share)
     outcome: JobStatus = "failed" if error else "done"
-    record = _record(attempt.job, outcome, error, hop="infer")
-    attempt.lake.write_run(
-        replace(record, video_id=ref.video_id, models=uses, decode_s=totals.decode_s, n_bytes=ref.n_bytes)
-    )
+    _write_run(attempt, ref, totals, uses, outcome, error)
     attempt.state.conclude(
         attempt.job_id,
         outcome,
@@ -90,6 +101,40 @@ def conclude_run(attempt: Attempt, ref: PlanRef, totals: Totals) -> None:
     )
     if error:
         raise error
+
+
+def _pause_run(attempt: Attempt, ref: PlanRef, totals: Totals, what: str) -> None:
+    cost = {use.model_digest: use for use in totals.uses()}
+    uses = tuple(
+        replace(use, infer_s=cost[use.model_digest].infer_s, n_inferred=cost[use.model_digest].n_inferred)
+        for use in uses_so_far(attempt.lake, attempt.job_id, totals.models)
+    )
+    n_settled = sum(use.n_loaded + use.n_gaps for use in uses)
+    error = spent_error(attempt, what, f" at {n_settled} of {sum(use.n_planned for use in uses)} frames x models")
+    _write_run(attempt, ref, totals, uses, "paused", error)
+    pairs = [(ref.video_id, use.model_digest) for use in uses]
+    attempt.state.pause(attempt.lease, attempt.job_id, pairs, (error.code, error.message, error.hint))
+
+
+def _write_run(
+    attempt: Attempt,
+    ref: PlanRef,
+    totals: Totals,
+    uses: tuple[ModelUse, ...],
+    outcome: JobStatus,
+    error: FramehouseError | None,
+) -> None:
+    attempt.lake.write_run(
+        replace(
+            _record(attempt.job, outcome, error, hop="infer"),
+            video_id=ref.video_id,
+            models=uses,
+            decode_s=totals.decode_s,
+            n_bytes=ref.n_bytes,
+            worked_s=time.monotonic() - attempt.began_s,
+            n_passed=totals.n_passed,
+        )
+    )
 
 
 def conclude_early(
@@ -189,6 +234,8 @@ def _record(job: Job, outcome: str, error: FramehouseError | None, hop: str | No
         error_second=float(second) if isinstance(second, int | float) else None,
         decode_s=0.0,
         n_bytes=0,
+        estimate=None if job.estimate is None else Estimate(**job.estimate),
+        frames=job.request.frames,
     )
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from framehouse.errors import ResultsError
+from framehouse.errors import ConfigError, ResultsError
 from framehouse.inference.run import ChunkTask
 from framehouse.inference.specs import ModelSpec, TritonTarget
 from framehouse.jobs.at_hand import VideoBytes
 from framehouse.jobs.attempt import Attempt
 from framehouse.jobs.chunks import HeldChunk
 from framehouse.results.indexes import read_index, write_index
-from framehouse.results.lake import VideoLocation, VideoRecord
+from framehouse.results.lake import Lake, VideoLocation, VideoRecord
+from framehouse.results.standing import GAP_POLICIES, GapPolicy
+from framehouse.state import JobRequest
 from framehouse.storage.base import LocalVideo
 from framehouse.video.index import VideoIndex
-from framehouse.video.sampling import FramePlan, chunks, frames_of_chunk
+from framehouse.video.sampling import FramePlan, chunks, frames_of_chunk, parse_infer_fps, plan_frames, plan_within
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +31,40 @@ class PlanRef:
     n_bytes: int
 
 
+def plan_of_request(index: VideoIndex, request: JobRequest) -> FramePlan:
+    """The frames that a job asks for.
+
+    Raises:
+        FpsExceedsSource: more a second than the video has.
+        ConfigError: code `config.frames`, none of them lies in the part of the video that it is about.
+    """
+    plan = plan_frames(index, parse_infer_fps(request.infer_fps) if request.infer_fps else None)
+    if request.frames is None:
+        return plan
+    part = plan_within(plan, *request.frames)
+    if not len(part.frame_offset):
+        first, end = request.frames
+        raise ConfigError(f"no planned frame lies between frame {first} and {end}", code="config.frames")
+    return part
+
+
+def policy_of(request: JobRequest) -> GapPolicy:
+    """Which gaps a job tries again."""
+    return next((known for known in GAP_POLICIES if known == request.gaps), "every")
+
+
 def store_plan(attempt: Attempt, local: LocalVideo, video_id: str, index: VideoIndex, plan: FramePlan) -> PlanRef:
     """Write the video's record and index and the job's plan to the lake, before anything is decoded."""
     lake = attempt.lake
-    write_index(lake, video_id, index)
-    lake.add_video(_video_record(local, video_id, index))
+    keep_index(lake, local, video_id, index)
     lake.write_plan(attempt.job_id, video_id, plan)
     return PlanRef(attempt.job_id, video_id, str(local.path), len(plan.frame_offset), local.n_fetched_bytes)
+
+
+def keep_index(lake: Lake, local: LocalVideo, video_id: str, index: VideoIndex) -> VideoRecord:
+    """Write a video's index and record to the lake; returns the record with all its places."""
+    write_index(lake, video_id, index)
+    return lake.add_video(_video_record(local, video_id, index))
 
 
 def chunk_tasks(attempt: Attempt, ref: PlanRef, models: tuple[ModelSpec, ...]) -> list[ChunkTask]:
@@ -49,6 +78,7 @@ def chunk_tasks(attempt: Attempt, ref: PlanRef, models: tuple[ModelSpec, ...]) -
     target = TritonTarget(
         attempt.endpoints.triton_url, triton.shared_memory, triton.request_timeout_s, triton.in_flight
     )
+    policy = policy_of(attempt.job.request)
     planned = ((chunk, frames_of_chunk(plan, chunk)) for chunk in chunks(index))
     return [
         ChunkTask(
@@ -62,6 +92,7 @@ def chunk_tasks(attempt: Attempt, ref: PlanRef, models: tuple[ModelSpec, ...]) -
             models=models,
             lake_root=attempt.lake.where,
             triton=target,
+            gaps=policy,
             frame_deadline_s=attempt.settings.jobs.frame_deadline_s,
         )
         for chunk, frames in planned

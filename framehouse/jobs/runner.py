@@ -15,6 +15,7 @@ The process stays single-threaded, because it forks.
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import signal
 import sys
@@ -41,10 +42,11 @@ from prefect.utilities.engine import propose_state_sync
 from framehouse.config import Settings, find_endpoints, load_settings, require_checkout
 from framehouse.errors import EngineUnavailable, JobError, SourceNotFound
 from framehouse.jobs.deploy import PROCESS_VIDEO, register_deployments
+from framehouse.jobs.elsewhere import lies_elsewhere
 from framehouse.jobs.failure import show_failure
 from framehouse.jobs.heartbeats import register_automation
 from framehouse.jobs.outcome import conclude_early
-from framehouse.jobs.pause import FREES_ROOM
+from framehouse.jobs.pause import FREES_ROOM, make_room
 from framehouse.jobs.schedules import Schedules
 from framehouse.jobs.submit import connect, known_models
 from framehouse.readiness import say_ready
@@ -63,6 +65,7 @@ _ASK_WHILE_FULL_S = 5.0
 _LOOK_S = 2.0
 _SIDE_LOOK_S = 30.0
 _PENDING_LIMIT_S = 60.0
+_MAKE_ROOM_S = 3600.0
 _API_ERRORS = (httpx.HTTPError, PrefectHTTPStatusError, ObjectNotFound)
 
 
@@ -117,7 +120,7 @@ class Runner:
         self._deployment_id: UUID | None = None
         self._schedules = Schedules(self._state)
         self._side_looked_at = self._dead_looked_at = 0.0
-        self._shortage = ""
+        self._shortage, self._made_room_at = "", -math.inf
 
     def stop(self) -> None:
         """Leave the loop after the present round."""
@@ -156,7 +159,7 @@ class Runner:
         while not self._stopping and time.monotonic() < until:
             self._reap(client)
             self._end_cancelled(client)
-            self._look_at_disk()
+            self._look_at_disk(client)
             self._reconcile(client)
             self._look_after_scans(client)
             self._take_runs(client)
@@ -179,7 +182,7 @@ class Runner:
             self._settings.prefect.work_pool, scheduled_before=datetime.now(UTC)
         )
         for response in due:
-            if self._shortage and FREES_ROOM not in response.flow_run.tags:
+            if not self._is_ours(response.flow_run) or (self._shortage and FREES_ROOM not in response.flow_run.tags):
                 continue
             is_side = self._is_side(client, response.flow_run)
             if free[is_side] > 0 and self._claim(client, response.flow_run):
@@ -203,12 +206,21 @@ class Runner:
             for flow_run in self._schedules.dead_runs(client, ours, _PENDING_LIMIT_S):
                 _crash(client, flow_run.id, "its process is gone: no live lease")
 
-    def _look_at_disk(self) -> None:
+    def _look_at_disk(self, client: SyncPrefectClient) -> None:
         """Below the floor nothing begins but what frees room; runs that work go on and pause by themselves."""
-        short = self._settings.room.shortage()
-        if bool(short) != bool(self._shortage):
-            log.warning("paused" if short else "there is room again, going on", shortage=short)
-        self._shortage = short
+        before, self._shortage = self._shortage, self._settings.room.shortage()
+        if bool(before) == bool(self._shortage):
+            return
+        log.warning("paused" if self._shortage else "there is room again, going on", shortage=self._shortage)
+        if self._shortage and time.monotonic() - self._made_room_at > _MAKE_ROOM_S:
+            self._made_room_at = time.monotonic()
+            make_room(client)
+
+    def _is_ours(self, flow_run: FlowRun) -> bool:
+        """Whether this host may take a run; only where several hosts share a lake may another be the better one."""
+        if self._lake.bucket is None:
+            return True
+        return not lies_elsewhere(flow_run.parameters.get("source"), flow_run.expected_start_time)
 
     def _claim(self, client: SyncPrefectClient, flow_run: FlowRun) -> bool:
         """Move a run to Pending; the server lets only one of all runners and workers do so."""

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 from framehouse.config import Settings, load_settings
 from framehouse.errors import ConfigError
+from framehouse.ids import new_job_id
 from framehouse.inference.repository import load_specs, resolve
 from framehouse.inference.specs import ModelSpec
 from framehouse.state import Job, JobRequest, State, open_state
+from framehouse.state.budgets import Budgets, Caps, job_budget
 from framehouse.video.sampling import parse_infer_fps
+
+NO_CAPS = Caps()
 
 
 def connect(settings: Settings | None = None) -> State:
@@ -47,6 +52,15 @@ def check_request(request: JobRequest, settings: Settings) -> list[ModelSpec]:
     return list(models.values())
 
 
+def set_budget(state: State, name: str, caps: Caps) -> list[str]:
+    """Set a budget that jobs share, nothing of it spent, and let those that it paused go on; returns their ids."""
+    Budgets(state.engine).put(name, caps)
+    paused = [job.job_id for job in state.list_jobs(statuses=["paused"]) if job.request.budget == name]
+    for job_id in paused:
+        state.resume(job_id)
+    return paused
+
+
 def known_models(request: JobRequest, settings: Settings) -> tuple[ModelSpec, ...]:
     """The models of a request that this installation knows; the others are left out.
 
@@ -64,14 +78,51 @@ def known_models(request: JobRequest, settings: Settings) -> tuple[ModelSpec, ..
     return tuple(found.values())
 
 
-def submit_job(state: State, request: JobRequest, settings: Settings, *, client_token: str | None = None) -> str:
+def submit_job(
+    state: State,
+    request: JobRequest,
+    settings: Settings,
+    *,
+    client_token: str | None = None,
+    caps: Caps = NO_CAPS,
+    estimate: Mapping[str, Any] | None = None,
+) -> str:
     """Check and store a job; the engine takes it up by itself.
+
+    Args:
+        caps: most that it may spend before it pauses.
+        estimate: what it is expected to cost, as `results.lake.Estimate` has it.
 
     Raises:
         ConfigError: see `check_request`.
     """
     check_request(request, settings)
-    return state.submit(request, client_token=client_token)
+    job_id = new_job_id()
+    return store_job(state, request, caps, job_id=job_id, client_token=client_token, estimate=estimate)
+
+
+def store_job(state: State, request: JobRequest, caps: Caps, *, job_id: str, **facts: Any) -> str:
+    """Store a job whose request was checked, its caps first: it may be taken up at once. `facts` as `State.submit`."""
+    budgets = Budgets(state.engine)
+    if not caps.is_open:
+        budgets.put(job_budget(job_id), caps)
+    known = state.submit(request, job_id=job_id, **facts)
+    if known != job_id:  # the same client token: that job has caps of its own
+        budgets.put(job_budget(job_id), NO_CAPS)
+    return known
+
+
+def resume_job(state: State, job_id: str, caps: Caps) -> Job:
+    """Let a paused job go on. Its caps are counted anew from now: the same ones again, or those that are given.
+
+    Raises:
+        JobNotFound: no such job.
+    """
+    budgets, name = Budgets(state.engine), job_budget(job_id)
+    if state.job(job_id).status == "paused":
+        before = next((budget.caps for budget in budgets.get([name])), NO_CAPS)
+        budgets.put(name, before if caps.is_open else caps)
+    return state.resume(job_id)
 
 
 def submit_jobs(
@@ -95,7 +146,7 @@ def wait_for_jobs(
     poll_s: float = 0.25,
     timeout_s: float | None = None,
 ) -> list[Job]:
-    """Wait until all are done, failed or cancelled; returns them in the order asked for.
+    """Wait until all are done, failed, cancelled or paused; returns them in the order asked for.
 
     Raises:
         TimeoutError: `timeout_s` passed.
@@ -105,7 +156,7 @@ def wait_for_jobs(
         found = {job.job_id: job for job in state.list_jobs(job_ids=job_ids)}
         jobs = [found[job_id] for job_id in job_ids if job_id in found]
         on_progress(jobs)
-        if all(job.is_final for job in jobs):
+        if all(job.is_resting for job in jobs):
             return jobs
         if deadline is not None and time.monotonic() > deadline:
             raise TimeoutError(f"{sum(not job.is_final for job in jobs)} jobs are not over after {timeout_s} s")

@@ -100,6 +100,8 @@ def progress_of(job: Job) -> float:
 def _message(job: Job) -> str:
     if job.status == "failed":
         return f"{job.error_code}: {job.error_message}"
+    if job.status == "paused":
+        return f"paused: {job.error_message}"
     if job.status == "running":
         return f"running: {job.hop or 'starting'}"
     return job.status

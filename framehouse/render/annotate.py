@@ -1,4 +1,4 @@
-"""Boxes and labels on every frame of a video, with its own timing and sound.
+"""What a model saw on every frame of a video, with its own timing and sound.
 
 Values in: where the rows come from is the caller's business.
 """
@@ -14,7 +14,9 @@ import supervision as sv
 from numpy.typing import NDArray
 
 from framehouse.errors import ConfigError
+from framehouse.render.marks import draw_rows
 from framehouse.render.overlay import NOTHING, Inferred, class_colour, rows_by_frame, shown_results
+from framehouse.results.contract import FrameRows
 from framehouse.results.records.boxes import Detections
 from framehouse.video.decode import FrameGap, decode
 from framehouse.video.encode import Encoder
@@ -52,10 +54,12 @@ class Painter:
         )
         self._scale = scale
 
-    def draw(self, picture: Picture, rows: Detections) -> Picture:
-        """A box and a label `class confidence` for each row; the picture given is drawn on."""
+    def draw(self, picture: Picture, rows: FrameRows) -> Picture:
+        """A box and a label `class confidence` for each detection, `marks` of other kinds; the picture is drawn on."""
         if not len(rows):
             return picture
+        if type(rows) is not Detections:
+            return draw_rows(picture, rows)
         found = sv.Detections(xyxy=xyxy(rows), confidence=rows.confidence, class_id=rows.class_id.astype(int))
         colour = np.searchsorted(self._classes, rows.class_id)
         labels = [f"{name} {sure:.2f}" for name, sure in zip(rows.class_name, rows.confidence, strict=True)]
@@ -89,7 +93,7 @@ def annotated_pictures(source: Path, index: VideoIndex, inferred: Inferred) -> I
     A frame that does not decode is left out: the one before it stands longer, and the timing of the rest holds.
     """
     size = index.stream.size
-    painter = Painter(size, inferred.rows.class_id)
+    painter = Painter(size, inferred.rows.arrays().get("class_id", np.empty(0, np.int32)))
     shown, rows = shown_results(index.pts, inferred), rows_by_frame(inferred)
     for chunk in chunks(index):
         wanted = np.arange(chunk.first_frame, chunk.first_frame + chunk.n_frames, dtype=np.int64)

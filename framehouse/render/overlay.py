@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framehouse.errors import MisalignedParts
-from framehouse.results.records.boxes import Detections
+from framehouse.results.contract import FrameRows
 from framehouse.video.sampling import nearest_frames
 
 NOTHING = -1
@@ -24,7 +24,7 @@ class Inferred:
         frame_offset: int64 [K], the frames that were planned, strictly increasing.
         pts: int64 [K], their presentation times.
         loaded: bool [K], False where the model gave no answer (a gap).
-        rows: detections in those frames, above the wanted threshold.
+        rows: of any kind, in those frames, above the wanted threshold.
 
     Raises:
         MisalignedParts: arrays of different length, or rows of other frames.
@@ -33,13 +33,13 @@ class Inferred:
     frame_offset: NDArray[np.int64]
     pts: NDArray[np.int64]
     loaded: NDArray[np.bool_]
-    rows: Detections
+    rows: FrameRows
 
     def __post_init__(self) -> None:
         if not len(self.frame_offset) == len(self.pts) == len(self.loaded):
             raise MisalignedParts("planned frames, times and states differ in length")
         if not np.isin(self.rows.frame_offset, self.frame_offset).all():
-            raise MisalignedParts("detections of a frame that was never planned")
+            raise MisalignedParts("rows of a frame that was never planned")
 
 
 def shown_results(pts: NDArray[np.int64], inferred: Inferred) -> NDArray[np.int64]:
@@ -63,16 +63,14 @@ def shown_results(pts: NDArray[np.int64], inferred: Inferred) -> NDArray[np.int6
     return np.where(np.abs(inferred.pts[nearest] - pts) <= interval, nearest, NOTHING)
 
 
-def rows_by_frame(inferred: Inferred) -> Mapping[int, Detections]:
+def rows_by_frame(inferred: Inferred) -> Mapping[int, FrameRows]:
     """Rows of each planned frame that has any, by its index into `inferred`."""
-    rows = inferred.rows
+    rows, arrays = inferred.rows, inferred.rows.arrays()
     offsets, starts = np.unique(rows.frame_offset, return_index=True)
     ends = np.append(starts, len(rows))[1:]
     places = np.searchsorted(inferred.frame_offset, offsets)
     return {
-        place: Detections(
-            rows.frame_offset[a:b], rows.class_id[a:b], rows.class_name[a:b], rows.confidence[a:b], rows.xcycwh[a:b]
-        )
+        place: type(rows)(**{name: array[a:b] for name, array in arrays.items()})
         for place, a, b in zip(places.tolist(), starts.tolist(), ends.tolist(), strict=True)
     }
 

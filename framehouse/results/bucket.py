@@ -16,6 +16,7 @@ from pathlib import Path
 from framehouse.errors import LakeUnavailable, SourceError, SourceForbidden, SourceNotFound, StoreError
 from framehouse.results.files import no_room_named
 from framehouse.storage.objects import ObjectFacts, ObjectStore
+from framehouse.storage.uris import quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Bucket:
     @property
     def uri(self) -> str:
         """What opens it again on any host."""
-        return f"{self.store.uri}/{self.prefix}".rstrip("/")
+        return f"{self.store.uri}/{quoted(self.prefix)}".rstrip("/")
 
     def read(self, key: str) -> bytes | None:
         """All bytes of an object, or None."""

@@ -40,7 +40,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ModelUse:
-    """What one model did in a job. `infer_s`: seconds of inference; `gap_reasons`: error code -> gaps."""
+    """What one model did in a job. `infer_s`: seconds of inference; `gap_reasons`: error code -> gaps.
+
+    `n_loaded` are instants of the plan that parts hold, `n_inferred` those that the last attempt inferred itself.
+    """
 
     model_id: str
     model_digest: str
@@ -50,11 +53,38 @@ class ModelUse:
     n_gaps: int = 0
     gap_reasons: dict[str, int] = field(default_factory=dict)
     infer_s: float = 0.0
+    n_inferred: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a job was expected to cost, before it began.
+
+    Attributes:
+        n_frames: frames × models to infer.
+        seconds: of work, between `low_s` and `high_s` for four of five jobs.
+        fetch_bytes: to be moved over the network.
+        read_bytes: of the container, of the groups of pictures that hold an owed frame.
+        n_runs: runs of this installation that the speeds were measured on; 0: figures of the model cards.
+    """
+
+    n_frames: int
+    seconds: float
+    low_s: float
+    high_s: float
+    fetch_bytes: int
+    read_bytes: int
+    n_runs: int
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """How a job went. Times are ISO 8601 UTC; `status`: queued, running, done, failed, cancelled."""
+    """How a job went. Times are ISO 8601 UTC; `status`: queued, running, paused, done, failed, cancelled.
+
+    `frames`: (first, end) frame_offset of the part of the video that it is about, None for all of it. `worked_s`:
+    seconds of its last attempt; `n_passed`: frames that the decoder went through in it; `estimate`: what
+    was expected, for a job of a backfill.
+    """
 
     job_id: str
     video_id: str | None
@@ -74,6 +104,10 @@ class RunRecord:
     error_second: float | None = None
     decode_s: float = 0.0
     n_bytes: int = 0
+    worked_s: float = 0.0
+    n_passed: int = 0
+    estimate: Estimate | None = None
+    frames: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +325,15 @@ class Lake:
         if values is None:
             return None
         with _damage_named(path):
-            return RunRecord(**{**values, "models": tuple(ModelUse(**use) for use in values["models"])})
+            expected, frames = values.get("estimate"), values.get("frames")
+            return RunRecord(
+                **{
+                    **values,
+                    "models": tuple(ModelUse(**use) for use in values["models"]),
+                    "estimate": None if expected is None else Estimate(**expected),
+                    "frames": None if frames is None else (frames[0], frames[1]),
+                }
+            )
 
     def write_video(self, record: VideoRecord) -> None:
         """Store a video's record; replaces the earlier one, locations included. See `add_video`."""

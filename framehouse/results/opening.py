@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from functools import lru_cache
 from pathlib import Path
 
 from framehouse.results.bucket import Bucket
 from framehouse.results.lake import Lake
-from framehouse.storage.registry import open_objects
+from framehouse.storage.stores import open_objects
 
 
 def open_lake(where: str, cache_dir: Path) -> Lake:
     """The lake in a folder or under the address of a bucket; nothing is touched yet.
+
+    A bucket is opened by the credentials that its SDK finds on this host: the loader needs no Prefect for them.
 
     Args:
         where: a path, or `s3://bucket/prefix`, `gs://…`, `az://…`, `file:///…`.
@@ -20,9 +24,14 @@ def open_lake(where: str, cache_dir: Path) -> Lake:
     Raises:
         ConfigError: an address that no store serves.
     """
-    if "://" not in where:
-        return Lake(Path(where))
+    return _in_bucket(where, cache_dir, os.getpid()) if "://" in where else Lake(Path(where))
+
+
+@lru_cache(maxsize=8)
+def _in_bucket(where: str, cache_dir: Path, _pid: int) -> Lake:
+    """Kept, since a client is dear to make; for one process, since its connections do not survive a fork."""
     store, prefix = open_objects(where)
     prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
-    root = cache_dir / hashlib.sha256(f"{store.uri}/{prefix}".encode()).hexdigest()[:16]
+    name = f"{store.uri}/{prefix}".encode("utf-8", "surrogatepass")
+    root = cache_dir / hashlib.sha256(name).hexdigest()[:16]
     return Lake(root, Bucket(store, prefix, root))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -315,22 +315,22 @@ def to_parquet(table: pa.Table, facts: Mapping[str, str]) -> memoryview:
     return sink.getbuffer()
 
 
-def from_parquet(path: Path) -> tuple[pa.Table, dict[str, str]]:
-    """Table and facts of a file of `to_parquet`.
+def from_parquet(path: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, dict[str, str]]:
+    """Table (only these columns of it) and facts of a file of `to_parquet`.
 
     Raises:
         ResultsError: code `results.unreadable`, damaged; code `results.schema_version`, of a later release.
         OSError: the disk failed, or no such file.
     """
     with path.open("rb") as file:
-        return parsed_parquet(file, path)
+        return parsed_parquet(file, path, columns)
 
 
-def parsed_parquet(file: BinaryIO, path: Path) -> tuple[pa.Table, dict[str, str]]:
+def parsed_parquet(file: BinaryIO, path: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, dict[str, str]]:
     """`from_parquet` of an open file, or of bytes. `path`: what errors call it."""
     try:
         reader = pq.ParquetFile(file, page_checksum_verification=True)
-        table, metadata = reader.read(use_threads=False), reader.metadata.metadata or {}
+        table, metadata = reader.read(columns=columns, use_threads=False), reader.metadata.metadata or {}
     except (pa.ArrowException, OSError) as error:
         # Arrow reports damage as OSError without an errno; with one it is the disk or the file system.
         if isinstance(error, OSError) and error.errno is not None:

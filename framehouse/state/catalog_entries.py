@@ -173,7 +173,7 @@ class Entries:
         with self._engine.connect() as connection:
             n_all, n_gone = connection.execute(gone).one()
             statuses = {str(status): int(n) for status, n in connection.execute(per_status)}
-        names = ("queued", "running", "done", "failed", "cancelled")
+        names = ("queued", "running", "paused", "done", "failed", "cancelled")
         return {"here": n_all - n_gone, "gone": n_gone, **{name: statuses.get(name, 0) for name in names}}
 
     def _submit(self, connection: sa.Connection, wanted: Sequence[Found]) -> dict[str, str]:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from framehouse.errors import CatalogExists, CatalogNotFound
+from framehouse.state.budgets import catalog_budget
 from framehouse.state.catalog_tables import catalog_entries, catalogs
 from framehouse.state.opening import writing
 from framehouse.state.records import JobRequest
@@ -71,8 +72,9 @@ class Catalog:
         """The job of a video of this catalogue."""
         wish = self.wish
         return JobRequest(
-            uri, wish.models, wish.infer_fps, wish.confidence, wish.priority, allow_private=wish.allow_private
-        )
+            uri, wish.models, wish.infer_fps, wish.confidence, wish.priority, allow_private=wish.allow_private,
+            budget=catalog_budget(wish.name),
+        )  # fmt: skip
 
 
 _LISTS = ("models", "include", "exclude")

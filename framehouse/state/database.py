@@ -7,7 +7,7 @@ count tells whether it was.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import Any
 
@@ -56,12 +56,14 @@ class State:
         flow_run_id: str | None = None,
         job_id: str | None = None,
         origin: Origin = NOBODY,
+        estimate: Mapping[str, Any] | None = None,
     ) -> str:
         """Store a new job as queued and return its id; the same client token of the same owner gives the same job.
 
         `flow_run_id` names the Prefect run that already works on it (a run started by hand in the Prefect UI).
         """
         row = new_row(request, origin, client_token=client_token, flow_run_id=flow_run_id, job_id=job_id)
+        row["estimate"] = None if estimate is None else dict(estimate)
         try:
             with self._write() as connection:
                 connection.execute(jobs.insert().values(row))
@@ -243,11 +245,52 @@ class State:
             connection.execute(jobs.update().where(jobs.c.job_id == job_id).values(**values))
             return seq
 
-    def reopen(self, job_id: str, *, flow_run_id: str | None = None) -> Job:
+    def pause(self, lease: Lease, job_id: str, loads: Iterable[tuple[str, str]], reason: tuple[str, str, str]) -> None:
+        """Let a job rest until somebody resumes it; the rows that it has are loaded.
+
+        Args:
+            loads: (video_id, model_digest) of every model whose parts are to be loaded.
+            reason: (code, message, hint) of why, and how it goes on.
+
+        Raises:
+            LeaseLost: another run holds the job now.
+        """
+        code, message, hint = reason
+        with self._write() as connection:
+            self._require(connection, lease)
+            for video_id, digest in loads:
+                append_load(connection, "parts", video_id=video_id, model_digest=digest)
+            append_load(connection, "job", job_id=job_id)
+            values = {"status": "paused", "error_code": code, "error_message": message, "error_hint": hint}
+            connection.execute(jobs.update().where(jobs.c.job_id == job_id).values(**values, stalled_attempts=0))
+
+    def resume(self, job_id: str) -> Job:
+        """Queue a paused job again; any other is left as it is.
+
+        Raises:
+            JobNotFound: no such job.
+        """
+        self.job(job_id)
+        values = dict.fromkeys(("error_code", "error_message", "error_hint", "flow_run_id", "flow_run_at"))
+        with self._write() as connection:
+            paused = jobs.update().where(jobs.c.job_id == job_id, jobs.c.status == "paused")
+            connection.execute(paused.values(status="queued", **values))
+        return self.job(job_id)
+
+    def reopen(
+        self,
+        job_id: str,
+        *,
+        flow_run_id: str | None = None,
+        gaps: str | None = None,
+        estimate: Mapping[str, Any] | None = None,
+    ) -> Job:
         """Queue a finished job again (`jobs retry`); what its parts hold is not done twice.
 
         Args:
             flow_run_id: the Prefect run that takes it up; None leaves that to the reconciler.
+            gaps: which gaps are tried again; None leaves what it was submitted with.
+            estimate: what it is expected to cost now.
 
         Raises:
             JobNotFound: no such job.
@@ -269,6 +312,8 @@ class State:
                     flow_run_at=time.time() if flow_run_id else None,
                     cancel_requested=False,
                     stalled_attempts=0,
+                    gaps=jobs.c.gaps if gaps is None else gaps,
+                    estimate=None if estimate is None else dict(estimate),
                 )
             )
         return self.job(job_id)
@@ -432,6 +477,9 @@ def _job(row: sa.RowMapping) -> Job:
         confidence=row["confidence"],
         priority=row["priority"],
         allow_private=bool(row["allow_private"]),
+        gaps=row["gaps"],
+        frames=None if row["first_frame"] is None else (row["first_frame"], row["end_frame"]),
+        budget=row["budget"],
     )
     origin = Origin(row["owner"], None if row["wire"] is None else tuple(row["wire"]), row["upload_id"])
     same = {name: row[name] for name in Job.__dataclass_fields__ if name not in ("request", "origin")}

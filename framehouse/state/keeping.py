@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from framehouse.state.loads import append_load
 from framehouse.state.opening import writing
 from framehouse.state.records import FINAL
-from framehouse.state.schema import deliveries, jobs, leases, load_log, uploads
+from framehouse.state.schema import deliveries, jobs, leases, load_log, metadata, uploads
 
 Rows = Literal["deliveries", "leases", "loads"]
 _LEASE_S = 24 * 3600.0
@@ -46,6 +47,32 @@ class Keeping:
         )
         with self._engine.connect() as connection:
             return {str(row[0]): float(row[1]) for row in connection.execute(query.group_by(jobs.c.video_id))}
+
+    def forget_video(self, video_id: str) -> bool:
+        """Drop the jobs of a video and all rows about them, and have the loader forget it; False while one is not over.
+
+        One transaction. What a catalogue says about the place of the file stays: it is no reason to run it again.
+        """
+        mine = sa.select(jobs.c.job_id).where(jobs.c.video_id == video_id)
+        busy = sa.select(jobs.c.job_id).where(jobs.c.video_id == video_id, jobs.c.status.not_in(FINAL))
+        with writing(self._engine) as connection:
+            if connection.execute(busy).first() is not None:
+                return False
+            names = [f"job/{row[0]}" for row in connection.execute(mine)]
+            for table in metadata.tables.values():
+                if "job_id" in table.c and table is not jobs:
+                    connection.execute(table.delete().where(table.c.job_id.in_(mine)))
+            connection.execute(load_log.delete().where(load_log.c.video_id == video_id))
+            connection.execute(leases.delete().where(leases.c.name.in_(names)))
+            connection.execute(jobs.delete().where(jobs.c.video_id == video_id))
+            append_load(connection, "forget", video_id=video_id)
+        return True
+
+    def uses_of(self, video_id: str) -> list[tuple[str, str | None]]:
+        """(job, upload) of every job on a video."""
+        query = sa.select(jobs.c.job_id, jobs.c.upload_id).where(jobs.c.video_id == video_id)
+        with self._engine.connect() as connection:
+            return [(str(row[0]), row[1]) for row in connection.execute(query)]
 
     # ── uploads ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

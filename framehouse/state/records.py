@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-JobStatus = Literal["queued", "running", "done", "failed", "cancelled"]
+JobStatus = Literal["queued", "running", "paused", "done", "failed", "cancelled"]
 FINAL: frozenset[str] = frozenset({"done", "failed", "cancelled"})
 
 
@@ -15,6 +15,8 @@ class JobRequest:
 
     `infer_fps` is text ("5", "30000/1001", "all"; empty takes the default), `models` are `slug` or `slug/version`.
     `allow_private` says whether the source may lie on a private address (the machine's owner may, the API may not).
+    `gaps`: which gaps of earlier jobs are tried again (`results.standing.GapPolicy`). `frames`: only planned frames
+    with first <= frame_offset < end. `budget`: name of the budget that it shares with others; empty for none.
     """
 
     uri: str
@@ -23,6 +25,9 @@ class JobRequest:
     confidence: float = 0.4
     priority: int = 0
     allow_private: bool = True
+    gaps: str = "every"
+    frames: tuple[int, int] | None = None
+    budget: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +72,17 @@ class Job:
     submitted_at: float
     started_at: float | None
     finished_at: float | None
+    estimate: dict[str, Any] | None = None
 
     @property
     def is_final(self) -> bool:
         """Nothing more will happen unless somebody asks for it."""
         return self.status in FINAL
+
+    @property
+    def is_resting(self) -> bool:
+        """Nothing happens until somebody asks for it: over, or paused."""
+        return self.is_final or self.status == "paused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +99,13 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class LoadRow:
-    """One wish to the loader: "load what the lake holds of this". Sequence numbers are in commit order."""
+    """One wish to the loader: "load what the lake holds of this", or "forget this video".
+
+    Sequence numbers are in commit order.
+    """
 
     seq: int
-    kind: Literal["parts", "job", "video"]
+    kind: Literal["parts", "job", "video", "forget"]
     video_id: str | None
     model_digest: str | None
     job_id: str | None

@@ -41,6 +41,12 @@ jobs = sa.Table(
     sa.Column("owner", sa.String(40), nullable=False, server_default=""),
     sa.Column("wire", sa.JSON, nullable=True),
     sa.Column("upload_id", sa.String(40), nullable=True),
+    # since version 3
+    sa.Column("gaps", sa.String(8), nullable=False, server_default="every"),
+    sa.Column("first_frame", sa.BigInteger, nullable=True),
+    sa.Column("end_frame", sa.BigInteger, nullable=True),
+    sa.Column("budget", sa.String(120), nullable=False, server_default=""),
+    sa.Column("estimate", sa.JSON, nullable=True),
 )
 
 leases = sa.Table(
@@ -61,6 +67,27 @@ load_log = sa.Table(
     sa.Column("model_digest", sa.String(64), nullable=True),
     sa.Column("job_id", sa.String(40), nullable=True),
     sa.Column("requested_at", sa.Float, nullable=False),
+)
+
+budgets = sa.Table(
+    "budgets",
+    metadata,
+    sa.Column("name", sa.String(120), primary_key=True),
+    sa.Column("max_frames", sa.BigInteger, nullable=True),
+    sa.Column("max_seconds", sa.Float, nullable=True),
+    sa.Column("max_bytes", sa.BigInteger, nullable=True),
+    sa.Column("spent_frames", sa.BigInteger, nullable=False, default=0),
+    sa.Column("spent_seconds", sa.Float, nullable=False, default=0.0),
+    sa.Column("spent_bytes", sa.BigInteger, nullable=False, default=0),
+)
+
+grants = sa.Table(
+    "grants",
+    metadata,
+    sa.Column("job_id", sa.String(40), primary_key=True),
+    sa.Column("name", sa.String(120), primary_key=True),
+    sa.Column("n_frames", sa.BigInteger, nullable=False),
+    sa.Column("n_owed", sa.BigInteger, nullable=False),
 )
 
 counters = sa.Table(
@@ -129,4 +156,4 @@ deliveries = sa.Table(
 
 SCHEMA_VERSION = 3
 """1: jobs, leases, load log. 2: who asked for a job and how; keys, uploads, webhooks and their deliveries.
-3: shares; catalogues and their entries (`catalog_tables`)."""
+3: shares; catalogues and their entries (`catalog_tables`); what of a video a job is about, its estimate; budgets."""

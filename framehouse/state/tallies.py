@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from framehouse.state.schema import deliveries, jobs, leases, load_log, uploads
 
-_STATUSES = ("queued", "running", "done", "failed", "cancelled")
+_STATUSES = ("queued", "running", "paused", "done", "failed", "cancelled")
 
 
 @dataclass(frozen=True, slots=True)

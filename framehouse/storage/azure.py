@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -64,6 +65,7 @@ def connect_account(account: str) -> Any:
 def _own_chain() -> Any:
     from azure.identity import DefaultAzureCredential  # noqa: PLC0415  an extra
 
+    logging.getLogger("azure.identity").setLevel(logging.ERROR)  # what it warns of is in the error that follows
     return DefaultAzureCredential()
 
 
@@ -271,4 +273,4 @@ def _translated(where: str) -> Iterator[None]:
 
 def _said(error: Any) -> str:
     code = getattr(error, "error_code", None)
-    return str(getattr(code, "value", code)) if code else one_line(error.message)
+    return str(getattr(code, "value", code)) if code else one_line(str(error.message).partition("\n")[0])

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+from framehouse.errors import SourceError
+
 Progress = Callable[[int, int | None], None]
 """Called with (bytes so far, bytes in all or None); often, so the receiver throttles."""
 
@@ -96,6 +98,16 @@ class Source(Protocol):
         Calling it again resumes what an earlier call left, and costs nothing when the bytes are here.
         """
         ...
+
+
+def too_large(shown: str, size_bytes: int, max_bytes: int) -> SourceError:
+    """The error for a file above the limit."""
+    return SourceError(
+        f"{shown}: {size_bytes} bytes or more, the limit is {max_bytes}",
+        code="source.too_large",
+        hint="raise FRAMEHOUSE_SOURCE__MAX_BYTES",
+        uri=shown,
+    )
 
 
 def iso_utc(seconds: float) -> str:

@@ -12,12 +12,13 @@ import hashlib
 import re
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from functools import cache
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 from urllib.parse import unquote
 
 import httpx
@@ -25,9 +26,12 @@ import structlog
 
 from framehouse.errors import SourceError, SourceForbidden, SourceNotFound, SourceUnavailable
 from framehouse.storage.addresses import checked_addresses
-from framehouse.storage.base import VIDEO_SUFFIXES, LocalVideo, Progress, SourceLimits, VideoRef, iso_utc
+from framehouse.storage.base import VIDEO_SUFFIXES, LocalVideo, Progress, SourceLimits, VideoRef, iso_utc, too_large
 from framehouse.storage.partfile import Identity, PartFile
+from framehouse.storage.signed import is_signed
 from framehouse.telemetry import redact_uri
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -44,10 +48,17 @@ _PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class HttpSource:
-    """One video behind an http(s) URL."""
+    """One video behind an http(s) URL.
+
+    Attributes:
+        renew: gives the same URL with a new signature, or None; asked once, when the server refuses ours.
+        known_as: the URL that the file on disk is named after, where `url` is a renewed one.
+    """
 
     url: str
     limits: SourceLimits = field(default_factory=SourceLimits)
+    renew: Callable[[], str | None] = lambda: None
+    known_as: str = ""
 
     @property
     def uri(self) -> str:
@@ -57,7 +68,7 @@ class HttpSource:
     @property
     def shown(self) -> str:
         """The URL without user and query, for people and tables."""
-        return redact_uri(self.url)
+        return redact_uri(self.known_as or self.url)
 
     def list(self) -> Iterator[VideoRef]:
         """The one video: a web server lists nothing."""
@@ -65,11 +76,15 @@ class HttpSource:
 
     def stat(self) -> VideoRef:
         """Length, time and ETag, from the first byte of the file."""
-        with _transport() as transport, self._get(transport, {"Range": "bytes=0-0"}) as response:
-            identity = self._identity(response)
-            if not (response.status_code == 416 and identity.size_bytes == 0):  # an empty file has no first byte
-                self._check_status(response)
-        return VideoRef(self.url, identity.size_bytes, _iso(identity.last_modified), identity.etag)
+        return self._renewing(lambda source: source._stat())
+
+    def read(self, max_bytes: int) -> bytes:
+        """All bytes of a small file.
+
+        Raises:
+            SourceError: code `source.too_large`.
+        """
+        return self._renewing(lambda source: source._read(max_bytes))
 
     def fetch(self, dest_dir: Path, progress: Progress | None = None) -> LocalVideo:
         """Download into `dest_dir`, going on where an earlier fetch of the same file stopped.
@@ -79,6 +94,36 @@ class HttpSource:
             SourceForbidden: 401, 403, or an address that the guard refuses.
             SourceUnavailable: stalled, broke off again and again, or 5xx; what came is kept for the next call.
         """
+        return self._renewing(lambda source: source._fetch(dest_dir, progress))
+
+    def _renewing(self, act: Callable[[HttpSource], T]) -> T:
+        """What `act` gives; where the server refuses our signature, with a new one, once."""
+        try:
+            return act(self)
+        except SourceForbidden as error:
+            url = self.renew() if "status" in error.facts else None
+            if url is None:
+                raise
+        return act(replace(self, url=url, known_as=self.known_as or self.url, renew=lambda: None))
+
+    def _read(self, max_bytes: int) -> bytes:
+        content = b""
+        with _transport() as transport, self._get(transport, {}) as response:
+            self._check_status(response)
+            for piece in response.iter_raw():
+                content += piece
+                if len(content) > max_bytes:
+                    raise too_large(self.shown, len(content), max_bytes)
+        return content
+
+    def _stat(self) -> VideoRef:
+        with _transport() as transport, self._get(transport, {"Range": "bytes=0-0"}) as response:
+            identity = self._identity(response)
+            if not (response.status_code == 416 and identity.size_bytes == 0):  # an empty file has no first byte
+                self._check_status(response)
+        return VideoRef(self.known_as or self.url, identity.size_bytes, _iso(identity.last_modified), identity.etag)
+
+    def _fetch(self, dest_dir: Path, progress: Progress | None) -> LocalVideo:
         started_s = time.monotonic()
         key = hashlib.sha256(self.shown.encode()).hexdigest()[:32]
         with PartFile.open(dest_dir, key) as part, _transport() as transport:
@@ -185,12 +230,7 @@ class HttpSource:
             progress(part.size, part.identity.size_bytes if part.identity else None)
 
     def _too_large(self, size_bytes: int) -> SourceError:
-        return SourceError(
-            f"{self.shown}: {size_bytes} bytes or more, the limit is {self.limits.max_bytes}",
-            code="source.too_large",
-            hint="raise FRAMEHOUSE_SOURCE__MAX_BYTES",
-            uri=self.shown,
-        )
+        return too_large(self.shown, size_bytes, self.limits.max_bytes)
 
     @property
     def _request(self) -> str:
@@ -222,7 +262,7 @@ class HttpSource:
             )
         if status in (404, 410):
             raise SourceNotFound(line, uri=self.shown, host=host, status=status)
-        if status in (401, 403, 407, 451) or (status == 400 and _says_expired(response)):
+        if status in (401, 403, 407, 451) or (status == 400 and (is_signed(self.url) or _says_expired(response))):
             raise SourceForbidden(line, uri=self.shown, host=host, status=status)
         if status in (408, 425, 429) or status >= 500:
             raise SourceUnavailable(line, uri=self.shown, host=host, status=status)

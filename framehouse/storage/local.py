@@ -14,7 +14,7 @@ import structlog
 
 from framehouse import ids
 from framehouse.errors import SourceError, SourceForbidden, SourceNotFound, SourceUnavailable
-from framehouse.storage.base import VIDEO_SUFFIXES, LocalVideo, Progress, VideoRef, iso_utc
+from framehouse.storage.base import VIDEO_SUFFIXES, LocalVideo, Progress, VideoRef, iso_utc, too_large
 from framehouse.storage.uris import quoted, unquoted
 from framehouse.storage.walk import walk_videos
 
@@ -92,6 +92,18 @@ class LocalSource:
         """Size and time of the file."""
         facts = _file_stat(self.path)
         return VideoRef(self.uri, facts.st_size, iso_utc(facts.st_mtime), None)
+
+    def read(self, max_bytes: int) -> bytes:
+        """All bytes of a small file.
+
+        Raises:
+            SourceError: code `source.too_large`.
+        """
+        size_bytes = _file_stat(self.path).st_size
+        if size_bytes > max_bytes:
+            raise too_large(self.uri, size_bytes, max_bytes)
+        with os_errors(self.path):
+            return self.path.read_bytes()
 
     def fetch(self, dest_dir: Path, progress: Progress | None = None) -> LocalVideo:
         """Hash the file where it lies; `dest_dir` is not used.

@@ -9,7 +9,7 @@ from typing import Protocol
 
 WINDOW_BYTES = 8 * 1024 * 1024
 """What one request for a part of an object asks for; held in memory whole."""
-PIECE_BYTES = 1024 * 1024
+PIECE_BYTES = 256 * 1024
 LONGEST_TTL_S = 7 * 24 * 3600
 """No store signs for longer."""
 

@@ -23,7 +23,8 @@ from typing import BinaryIO, Self
 import structlog
 
 from framehouse import ids
-from framehouse.errors import SourceError
+from framehouse.errors import SourceError, SourceUnavailable
+from framehouse.storage.checksums import agrees, begin_sum
 from framehouse.storage.files import disk_full, own_disk
 
 log = structlog.get_logger(__name__)
@@ -35,7 +36,8 @@ _READ_BYTES = 4 * 1024 * 1024
 class Identity:
     """Which bytes these are. No URL in it: `request` is the sha256 of the whole URL.
 
-    `sha256` and `name` are empty until the file is finished.
+    `sha256` and `name` are empty until the file is finished. `checksum` is what the far side says of the whole file, as
+    `ObjectFacts` has it.
     """
 
     request: str
@@ -44,6 +46,7 @@ class Identity:
     size_bytes: int | None = None
     sha256: str = ""
     name: str = ""
+    checksum: str | None = None
 
     def validator(self, request: str) -> str | None:
         """What proves to a server that these bytes are of its present file: a strong ETag, else the time.
@@ -74,6 +77,7 @@ class PartFile:
         """Bytes held."""
         self.identity = read_identity(self._sidecar)
         """Of the bytes held, or of the finished file; None when nothing is known."""
+        self._sum = begin_sum(self.identity.checksum if self.identity else None)
 
     @classmethod
     @contextmanager
@@ -111,7 +115,7 @@ class PartFile:
         self.clear()
         if identity.size_bytes is not None and identity.size_bytes > shutil.disk_usage(self._path.parent).free:
             raise disk_full(self._path.parent, f"{identity.size_bytes} bytes do not fit")
-        self.identity = identity
+        self.identity, self._sum = identity, begin_sum(identity.checksum)
         self._write_sidecar()
 
     def clear(self) -> None:
@@ -135,7 +139,7 @@ class PartFile:
         except SourceError:
             self.clear()
             raise
-        self._digest.update(piece)
+        self._hash(piece)
         self.size += len(piece)
         self._hashed_bytes = self.size
 
@@ -143,6 +147,9 @@ class PartFile:
         """Name the file by its content; returns the finished file, also when an earlier fetch made it.
 
         Its time of change becomes that of its last use: housekeeping takes the least recently used first.
+
+        Raises:
+            SourceUnavailable: code `source.checksum`; the bytes held are given back to the disk.
         """
         with naming(self._path.parent):
             return self._finish(suffix)
@@ -156,6 +163,7 @@ class PartFile:
             return here
         with own_disk(self._path.parent):
             self._catch_up()
+            self._check_sum()
             sha256 = self._digest.hexdigest()
             final = self._path.with_name(ids.video_id(sha256) + suffix)
             os.fsync(self._file.fileno())
@@ -165,6 +173,20 @@ class PartFile:
             self._write_sidecar()
         return final
 
+    def _hash(self, piece: bytes) -> None:
+        self._digest.update(piece)
+        if self._sum is not None:
+            self._sum.update(piece)
+
+    def _check_sum(self) -> None:
+        """Raises SourceUnavailable, and forgets the bytes, when they are not the ones the far side spoke of."""
+        checksum = self.identity.checksum if self.identity else None
+        if self._sum is not None and checksum and not agrees(self._sum, checksum):
+            self.clear()
+            raise SourceUnavailable(
+                f"other bytes came than the source's checksum says ({checksum})", code="source.checksum"
+            )
+
     def _catch_up(self) -> None:
         """Hash what an earlier process wrote."""
         if self._hashed_bytes == self.size:
@@ -172,7 +194,7 @@ class PartFile:
         self._file.seek(self._hashed_bytes)
         while self._hashed_bytes < self.size:
             piece = self._file.read(min(_READ_BYTES, self.size - self._hashed_bytes))
-            self._digest.update(piece)
+            self._hash(piece)
             self._hashed_bytes += len(piece)
         self._file.seek(self.size)
 

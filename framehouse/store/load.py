@@ -48,6 +48,18 @@ _USES = pa.schema(
         "infer_s": pa.float64(),
         "decode_s": pa.float64(),
         "bytes": pa.int64(),
+        "n_inferred": pa.int64(),
+    }
+)
+_ESTIMATE = pa.schema(
+    {
+        "n_frames": pa.int64(),
+        "seconds": pa.float64(),
+        "low_s": pa.float64(),
+        "high_s": pa.float64(),
+        "fetch_bytes": pa.int64(),
+        "read_bytes": pa.int64(),
+        "n_runs": pa.int64(),
     }
 )
 
@@ -118,7 +130,11 @@ def load_job(connection: duckdb.DuckDBPyConnection, lake: Lake, job_id: str) -> 
     video_id = plan[0] if plan else (run.video_id if run else None)
     aside = load_video(connection, lake, video_id) if video_id else ()
     if run:
-        with _registered(connection, "incoming_uses", _uses(run)):
+        expected = pa.Table.from_pylist([asdict(run.estimate)] if run.estimate else [], schema=_ESTIMATE)
+        with (
+            _registered(connection, "incoming_uses", _uses(run)),
+            _registered(connection, "incoming_estimate", expected),
+        ):
             run_script(connection, "loads/job.sql", _job_columns(run))
     if plan:
         frames = plan[1]

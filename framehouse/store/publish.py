@@ -26,6 +26,7 @@ from framehouse.errors import StoreError
 from framehouse.results.files import flush_folder, no_room_named
 from framehouse.results.lake import Lake
 from framehouse.store.connection import fetch, reading, transaction, writing
+from framehouse.store.forget import forget_video
 from framehouse.store.load import Loaded, SetAside, load_job, load_parts, load_video
 from framehouse.store.migrate import is_current, migrate
 from framehouse.store.snapshots import (
@@ -50,10 +51,11 @@ DEFAULT_CONFIDENCE = 0.4
 
 @dataclass(frozen=True, slots=True)
 class LoadEntry:
-    """One row of the load log: load the parts of a video by a model digest, a job, or where a video lies."""
+    """One row of the load log: load the parts of a video by a model digest, a job, or where a video lies; or forget a
+    video."""
 
     seq: int
-    kind: Literal["parts", "job", "video"]
+    kind: Literal["parts", "job", "video", "forget"]
     video_id: str | None = None
     model_digest: str | None = None
     job_id: str | None = None
@@ -247,6 +249,8 @@ class Publisher:
                 receipt = load_job(connection, self._lake, entry.job_id or "")
             elif entry.kind == "video":
                 receipt = Loaded(0, load_video(connection, self._lake, entry.video_id or ""))
+            elif entry.kind == "forget":
+                receipt = forget_video(connection, entry.video_id or "")
             else:
                 receipt = load_parts(connection, self._lake, entry.video_id or "", entry.model_digest or "")
             note(connection, entry)

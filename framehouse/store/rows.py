@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from framehouse.results.contract import FrameRows, dtype_of
 from framehouse.results.kinds import KINDS
-from framehouse.store.connection import script
+from framehouse.store.connection import DEFAULT_MEMORY, reading, script
 
 _ORDERED = "FROM ({rows}) ORDER BY frame_offset, row_id"
 _OF_JOB = """
@@ -40,6 +41,20 @@ def read_rows(
     table = connection.sql(query.format(rows=script(f"reads/{kind}.sql")), params=key).to_arrow_table()
     columns = {name: _column(table.column(name), type_name) for name, type_name in record.stored.items()}
     return record.from_columns(_column(table.column("frame_offset"), "int64"), columns)
+
+
+def video_rows(
+    store_dir: Path, kind: str, video_id: str, model_digest: str, *, confidence: float, memory: str = DEFAULT_MEMORY
+) -> FrameRows:
+    """Rows of a model in a video out of the published snapshot, from a confidence on where the kind has one.
+
+    Raises:
+        StoreError: as `connection.reading`; else as `read_rows`.
+    """
+    with reading(store_dir, memory=memory) as connection:
+        rows = read_rows(connection, kind, video_id, model_digest)
+    sure = rows.arrays().get("confidence")
+    return rows if sure is None else rows.where(sure >= np.float32(confidence))
 
 
 def _column(values: pa.ChunkedArray, type_name: str) -> NDArray[Any]:

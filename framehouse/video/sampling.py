@@ -181,6 +181,12 @@ def _sampled(index: VideoIndex, fps: Fraction) -> FramePlan:
     return FramePlan(frames, index.pts[frames], target_s.astype(np.float64))
 
 
+def plan_within(plan: FramePlan, first_frame: int, end_frame: int) -> FramePlan:
+    """The planned frames with first_frame <= frame_offset < end_frame; may be none."""
+    at = slice(*np.searchsorted(plan.frame_offset, [first_frame, end_frame]))
+    return FramePlan(plan.frame_offset[at], plan.pts[at], plan.target_s[at])
+
+
 def chunks(index: VideoIndex, *, target_s: float = 20.0) -> list[FrameChunk]:
     """Cut a video at key frames into chunks of about `target_s` seconds.
 

@@ -44,6 +44,7 @@ PINNED = {
     "JobError": "job.error",
     "JobNotFound": "job.not_found",
     "LeaseLost": "job.lease_lost",
+    "BudgetSpent": "budget.spent",
     "DeploymentMissing": "job.deployment_missing",
     "CatalogNotFound": "job.catalog_not_found",
     "CatalogExists": "job.catalog_exists",

@@ -27,6 +27,7 @@ PACKAGES = (
 )
 MODULES = (
     "cluster",
+    "alone",
     "results",
     "storage",
     "config",
@@ -54,7 +55,7 @@ ALLOWED = [
     ("framehouse/cli/c.py", "from framehouse import config, jobs, stack, store, render"),
     ("framehouse/jobs/d.py", "import prefect; from framehouse import config, state"),
     ("framehouse/loader/e.py", "from framehouse import state, store, results, config"),
-    ("framehouse/cluster.py", "import distributed; from framehouse import results, video"),
+    ("framehouse/cluster.py", "import distributed; from framehouse import alone, results, video"),
     ("framehouse/inference/triton.py", "import tritonclient.grpc; from framehouse import errors"),
     ("framehouse/store/connection.py", "import duckdb; from framehouse import results"),
     ("framehouse/video/decode.py", "import av; from framehouse import storage"),
@@ -74,6 +75,7 @@ FORBIDDEN = [
     ("framehouse/store/d.py", "import framehouse.state"),
     ("framehouse/render/d.py", "import framehouse.inference"),
     ("framehouse/cluster.py", "import framehouse.inference"),
+    ("framehouse/alone.py", "import framehouse.cluster"),
     ("framehouse/results.py", "import framehouse.store"),
     ("framehouse/video/d.py", "import framehouse.results"),
     ("framehouse/storage.py", "import framehouse.video"),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud import KINDS, Cloud, md5_text
+from cloud import CLOUDS, Cloud, md5_text
 from framehouse.errors import ConfigError, SourceError, SourceForbidden, SourceNotFound, SourceUnavailable
 from framehouse.storage import objects
 from framehouse.storage.folder import LocalObjects
@@ -39,7 +39,7 @@ class Folder:
         return LocalObjects(self.folder)
 
 
-@pytest.fixture(params=["local", *KINDS])
+@pytest.fixture(params=["local", *CLOUDS])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     if request.param == "local":
         return Folder(tmp_path / "objects").new_store()
@@ -47,7 +47,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     return made
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=CLOUDS)
 def cloud(request: pytest.FixtureRequest) -> Cloud:
     found: Cloud = request.getfixturevalue(f"{request.param}_cloud")
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +89,44 @@ def test_a_frame_without_objects_is_an_empty_list_with_a_picture_size() -> None:
     out = assembled([0], model, 0.4)
     assert out["detector"] == [{"time": 0.0, "image": {"width": 640, "height": 360}, "predictions": []}]
     assert len(sv.Detections.from_inference(out["detector"][0])) == 0
+
+
+def as_is(element: dict[str, Any]) -> dict[str, Any]:
+    """The element itself."""
+    return element
+
+
+def faces_of(element: dict[str, Any]) -> dict[str, Any]:
+    """Gaze has its boxes one level down and, as upstream, no size of the picture."""
+    return {"image": {"width": 640, "height": 360}, "predictions": [one["face"] for one in element["predictions"]]}
+
+
+READERS: dict[str, tuple[Callable[[dict[str, Any]], dict[str, Any]], Callable[[Any], Any]] | None] = {
+    "detections": (as_is, sv.Detections.from_inference),
+    "segmentations": (as_is, sv.Detections.from_inference),
+    "keypoints": (as_is, sv.KeyPoints.from_inference),
+    "texts": (as_is, sv.Detections.from_inference),
+    "gazes": (faces_of, sv.Detections.from_inference),
+    "classifications": None,
+    "multilabels": None,
+    "embeddings": None,
+}
+"""What supervision has a reader for; None: it has none for such results."""
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_supervision_reads_every_kind_that_it_can(kind: str) -> None:
+    reader, rows, frames = READERS[kind], SAMPLES[kind], list(range(12))
+    model = ModelResults("m/1", "d", np.array(frames), np.zeros(12, np.float32), rows)
+    elements = assembled(frames, model, 0.0)["m"]
+    assert len(elements) == 12
+    counts = [int((rows.frame_offset == frame).sum()) for frame in frames]
+    assert 0 in counts or kind == "embeddings"
+    if reader is None:
+        assert json.loads(json.dumps(elements, allow_nan=False)) == elements
+        return
+    form, read = reader
+    found = [read(form(element)) for element in elements]
+    assert [len(one) for one in found] == counts
+    if kind == "segmentations":
+        assert all(one.mask is not None and len(one.mask) == n for one, n in zip(found, counts, strict=True) if n)

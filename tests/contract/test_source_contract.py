@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from cloud import CLOUDS, KINDS, Cloud
 from framehouse.errors import SourceForbidden, SourceNotFound, SourceUnavailable
 from framehouse.storage.base import Source, SourceLimits
-from framehouse.storage.registry import open_source
+from framehouse.storage.registry import Clients, open_source
+from framehouse.storage.uris import quoted
 from httpserver import Site, serve
 
 CONTENT = random.Random(1).randbytes(700_001)
@@ -35,7 +37,10 @@ class LocalPlace:
         return self.at(name)
 
     def at(self, name: str) -> Source:
-        return open_source(str(self.folder / name), LIMITS)
+        return self.open(str(self.folder / name))
+
+    def open(self, uri: str) -> Source:
+        return open_source(uri, LIMITS)
 
     @contextmanager
     def forbidden(self, name: str) -> Iterator[Source]:
@@ -63,7 +68,10 @@ class HttpPlace:
         return self.at(name)
 
     def at(self, name: str) -> Source:
-        return open_source(self.site.url(name) + "?X-Amz-Signature=secret", LIMITS)
+        return self.open(self.site.url(name) + "?X-Amz-Signature=secret")
+
+    def open(self, uri: str) -> Source:
+        return open_source(uri, LIMITS)
 
     @contextmanager
     def forbidden(self, name: str) -> Iterator[Source]:
@@ -71,11 +79,35 @@ class HttpPlace:
         yield self.at(name)
 
 
+class CloudPlace:
+    """A bucket of a real server."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud, self.store = cloud, cloud.new_store()
+
+    def put(self, name: str, content: bytes) -> Source:
+        self.store.write(f"in/{name}", content)
+        return self.at(name)
+
+    def at(self, name: str) -> Source:
+        return self.open(f"{self.store.uri}/{quoted(f'in/{name}')}")
+
+    def open(self, uri: str) -> Source:
+        return open_source(uri, LIMITS, Clients({self.store.uri: self.cloud.connect}))
+
+    @contextmanager
+    def forbidden(self, name: str) -> Iterator[Source]:
+        self.put(name, CONTENT)
+        self.cloud.gate.refuse(self.cloud.refusal("forbidden"))
+        yield self.at(name)
+        self.cloud.gate.open()
+
+
 class _Killed(Exception):
     """Stands for the process that dies in mid-download."""
 
 
-Place = LocalPlace | HttpPlace
+Place = LocalPlace | HttpPlace | CloudPlace
 
 
 @contextmanager
@@ -94,8 +126,11 @@ def _http(_tmp_path: Path) -> Iterator[Place]:
 PLACES = {"local": _local, "http": _http}
 
 
-@pytest.fixture(params=list(PLACES))
+@pytest.fixture(params=[*PLACES, *CLOUDS])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    if request.param in KINDS:
+        yield CloudPlace(request.getfixturevalue(f"{request.param}_cloud"))
+        return
     with PLACES[request.param](tmp_path) as place:
         yield place
 
@@ -104,7 +139,7 @@ def test_list_names_the_one_video_and_its_uri_opens_it_again(place: Place, tmp_p
     source = place.put("a.mp4", CONTENT)
     refs = list(source.list())
     assert [ref.size_bytes for ref in refs] == [len(CONTENT)]
-    assert open_source(refs[0].uri, LIMITS).fetch(tmp_path / "in").path.read_bytes() == CONTENT
+    assert place.open(refs[0].uri).fetch(tmp_path / "in").path.read_bytes() == CONTENT
 
 
 def test_stat_tells_length_and_time_without_the_bytes(place: Place) -> None:
@@ -131,7 +166,7 @@ def test_fetch_gives_the_bytes_their_sum_and_length(place: Place, tmp_path: Path
 def test_names_of_any_script_with_spaces_and_signs(place: Place, tmp_path: Path, name: str) -> None:
     source = place.put(name, CONTENT)
     assert source.fetch(tmp_path / "in").sha256 == hashlib.sha256(CONTENT).hexdigest()
-    assert open_source(source.uri, LIMITS).stat().size_bytes == len(CONTENT)
+    assert place.open(source.uri).stat().size_bytes == len(CONTENT)
 
 
 def test_fetch_again_costs_no_bytes_and_gives_the_same_file(place: Place, tmp_path: Path) -> None:
@@ -151,7 +186,7 @@ def test_changed_content_is_fetched_anew(place: Place, tmp_path: Path) -> None:
     assert other.path.read_bytes() == CONTENT[::-1]
 
 
-@pytest.mark.parametrize("place", [name for name in PLACES if name != "local"], indirect=True)  # local: used in place
+@pytest.mark.parametrize("place", ["http", *CLOUDS], indirect=True)  # local: used in place
 def test_resume_moves_only_what_is_missing(place: Place, tmp_path: Path) -> None:
     source = place.put("a.mp4", CONTENT)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +12,9 @@ import pytest
 
 from framehouse.errors import ConfigError, JobNotFound, LeaseLost, MigrationError
 from framehouse.state import JobRequest, Origin, State, open_state
+from framehouse.state.shares import Shares
+from framehouse.state.tallies import take_tallies
+from framehouse.state.uploads import Uploads
 
 REQUEST = JobRequest("clip.mp4", ("detector",), "5", 0.4)
 
@@ -198,6 +202,34 @@ def test_only_who_saw_the_last_run_assigns_the_next(state: State) -> None:
     found = state.job_of_flow_run("run 2")
     assert found is not None
     assert found.job_id == job_id
+
+
+def test_shares_are_added_and_taken_back(state: State) -> None:
+    shares = Shares(state.engine)
+    for key_id in ("k_b", "k_a", "k_b"):
+        shares.add("j_1", key_id)
+    assert shares.of_thing("j_1") == ["k_a", "k_b"]
+    assert (shares.has("j_1", "k_a"), shares.has("j_2", "k_a"), shares.has("j_1", "")) == (True, False, False)
+    for _ in range(2):
+        shares.remove("j_1", "k_a")
+    assert shares.of_thing("j_1") == ["k_b"]
+
+
+def test_tallies_count_what_there_is(state: State) -> None:
+    assert take_tallies(state.engine, time.time()).jobs == dict.fromkeys(
+        ("queued", "running", "done", "failed", "cancelled"), 0
+    )
+    first, second = state.submit(REQUEST), state.submit(REQUEST)
+    lease = state.acquire(f"job/{first}", "run", 60.0)
+    assert lease is not None
+    state.begin_attempt(lease, first)
+    state.note(lease, first, n_planned=10)
+    state.note_settled(lease, first, 4)
+    Uploads(state.engine).create("", "a.mp4", ttl_s=60)
+    found = take_tallies(state.engine, time.time())
+    assert (found.jobs["queued"], found.jobs["running"], found.n_planned, found.n_settled) == (1, 1, 10, 4)
+    assert (found.n_leases, found.n_uploads_awaited, found.n_loads, found.n_deliveries_pending) == (1, 1, 0, 0)
+    assert found.oldest_queued_at == state.job(second).submitted_at
 
 
 def test_state_outlives_its_process(url: str) -> None:

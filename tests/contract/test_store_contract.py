@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from framehouse.errors import JobNotFound, MigrationError, ResultsError, StoreError
 from framehouse.results import parts
 from framehouse.results.kinds import KINDS
-from framehouse.results.lake import Lake, VideoLocation
+from framehouse.results.lake import Estimate, Lake, VideoLocation
 from framehouse.store import migrate as migrate_module
 from framehouse.store.checksum import snapshot_checksum, tables_checksum
 from framehouse.store.connection import reading, script, writing
@@ -38,7 +38,7 @@ from lakes import DETECTOR, plan, put_job, put_part, run, small_lake, video, vid
 
 TABLES = {
     "videos", "video_locations", "jobs", "job_frames", "frames", "inferences", "detections", "usage", "schema_version",
-    "loads", "settings", "classifications", "embeddings", "gazes", "texts",
+    "loads", "settings", "job_estimates", "classifications", "embeddings", "gazes", "texts",
 }  # fmt: skip
 PROMISED = {
     "videos": "video_id content_sha256 size_bytes container codec width height rotation_deg timing video_fps n_frames"
@@ -51,10 +51,14 @@ PROMISED = {
     "inferences": "video_id frame_offset model_digest model_id status gap_reason job_id",
     "detections": "video_id frame_offset model_digest detection_id model_id class_id class_name confidence x y width"
     " height mask keypoints",
-    "usage": "job_id model_id n_frames infer_s decode_s bytes",
+    "usage": "job_id model_id n_frames n_inferred infer_s decode_s bytes",
+    "estimates": "job_id expected_frames n_frames expected_s low_s high_s worked_s expected_fetch_bytes fetched_bytes",
     "failed_videos": "cause stage second retry_command",
     "completeness": "video_id model_digest n_planned n_loaded n_gaps n_unexplained",
 }
+
+
+ESTIMATE = Estimate(n_frames=10, seconds=4.0, low_s=2.0, high_s=8.0, fetch_bytes=0, read_bytes=900, n_runs=3)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +71,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "error_message": "nothing there",
         "error_hop": "fetch",
     }
-    put_job(lake, "j_bad", [], 2, status="failed", models=(), video_id=None, **failure)
+    put_job(lake, "j_bad", [], 2, status="failed", models=(), video_id=None, estimate=ESTIMATE, **failure)
     with Publisher(root / "store", lake) as publisher:
         publisher.apply_and_publish(entries(lake))
     yield root / "store"

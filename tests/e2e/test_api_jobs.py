@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import httpx
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw, ImageFont
 
 from api_client import ApiClient, copy_of, web_server
+from framehouse.errors import SourceUnavailable
 from local_stack import Stack
 from media import Recipe, write
+from pulled import fetched
+from real_parts import require
 
 pytestmark = [pytest.mark.real("stack", "triton"), pytest.mark.timeout(900)]
 
@@ -115,6 +121,35 @@ def test_frames_are_compared_with_texts(api: ApiClient, film: Path) -> None:
         json={"input_url": url, "models": [{"model_id": "gaze", "inference_params": {"prompt": ["a"]}}]},
     )
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "api.models")
+
+
+def saying(text: str, path: Path) -> Path:
+    """One second that shows a line of text."""
+    page = Image.new("RGB", (480, 160), (228, 228, 220))
+    ImageDraw.Draw(page).text((40, 50), text, fill=(20, 20, 60), font=ImageFont.load_default(48))
+    with av.open(str(path), "w") as out:
+        stream: Any = out.add_stream("libx264", rate=4)
+        stream.width, stream.height, stream.pix_fmt = *page.size, "yuv420p"
+        for _ in range(4):
+            out.mux(stream.encode(av.VideoFrame.from_image(page)))
+        out.mux(stream.encode(None))
+    return path
+
+
+def test_a_pulled_model_is_asked_for_by_its_slug(stack: Stack, api: ApiClient, tmp_path: Path) -> None:
+    """OCR, which the official client cannot ask for: REST can, with its inference type."""
+    try:
+        mirror = fetched("ocr")
+    except SourceUnavailable as error:
+        require("samples", error.line())
+    replace(stack, env=stack.env | {"FRAMEHOUSE_MODELS__MIRROR": str(mirror)}).ok("models", "pull", "ocr")
+    try:
+        ocr = {"model_id": "ocr", "model_version": "1", "inference_type": "ocr"}
+        results = api.results(api.infer(api.upload(saying("NO ENTRY", tmp_path / "sign.mp4")), [ocr], 1))
+        (frame,) = results["ocr"]
+        assert "ENTRY" in frame["result"] and frame["predictions"]
+    finally:
+        stack.ok("models", "remove", "ocr")
 
 
 def test_a_job_is_followed_cancelled_and_goes_on(api: ApiClient, media_dir: Path) -> None:

@@ -135,7 +135,7 @@ def flow_run_state(api: str, run_id: str) -> str:
 
 def test_a_running_job_begins_no_further_chunk_and_goes_on(keep_stack: Stack, step_bytes: int, media_dir: Path) -> None:
     stack = keep_stack
-    (made,) = json.loads(stack.ok("run", str(long_static(media_dir, hours=0.4)), "--no-wait", "--json"))
+    (made,) = json.loads(stack.ok("run", str(long_static(media_dir, hours=0.1)), "--no-wait", "--json"))
     until(lambda: n_parts(stack, made["job_id"]))
     with full_disk(stack, step_bytes):
         stopped = steady_parts(stack, made["job_id"])

@@ -30,9 +30,9 @@ def start_by_hand(stack: Stack, source: Path) -> str:
     api = stack.facts()["endpoints"]["prefect_api_url"]
     with httpx.Client(base_url=api, timeout=30.0) as client:
         deployment = client.get(f"/deployments/name/{DEPLOYMENT}").raise_for_status().json()
-        created = client.post(
-            f"/deployments/{deployment['id']}/create_flow_run", json={"parameters": {"source": str(source)}}
-        )
+        address, body = f"/deployments/{deployment['id']}/create_flow_run", {"parameters": {"source": str(source)}}
+        while (created := client.post(address, json=body)).status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            time.sleep(0.5)  # its SQLite is busy; Prefect's own clients try again too
         return str(created.raise_for_status().json()["id"])
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from api_client import copy_of
 from framehouse.state import Job, State, open_state
 from local_stack import Stack
 from media import Recipe, write
@@ -22,13 +22,16 @@ PATIENCE_S = 240.0
 
 
 @pytest.fixture(scope="module")
-def jobs(stack: Stack) -> State:
-    return open_state(f"sqlite:///{stack.home / 'state' / 'state.db'}")
+def jobs(stack: Stack) -> Iterator[State]:
+    state = open_state(f"sqlite:///{stack.home / 'state' / 'state.db'}")
+    yield state
+    state.close()
 
 
 @pytest.fixture(scope="module")
-def prefect(stack: Stack) -> httpx.Client:
-    return httpx.Client(base_url=stack.facts()["endpoints"]["prefect_api_url"], timeout=30.0)
+def prefect(stack: Stack) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=stack.facts()["endpoints"]["prefect_api_url"], timeout=30.0) as client:
+        yield client
 
 
 def start(prefect: httpx.Client, **parameters: Any) -> str:
@@ -78,10 +81,11 @@ def test_a_failed_run_is_retried_in_the_page(stack: Stack, jobs: State, prefect:
 
 
 def test_a_running_run_is_cancelled_in_the_page(
-    stack: Stack, jobs: State, prefect: httpx.Client, sample_videos: dict[str, Path], tmp_path: Path
+    stack: Stack, jobs: State, prefect: httpx.Client, tmp_path: Path
 ) -> None:
     """The job is cancelled and keeps its parts; tried again in the page, it infers only the rest."""
-    video = copy_of(sample_videos["bikes.mp4"], tmp_path / "by_hand.mp4", "cancelled in the page")
+    several_chunks = Recipe("by_hand_long.mp4", n_frames=240, rate=Fraction(2), gop=4, first_number=5100)
+    video = write(tmp_path, several_chunks)
     run = start(prefect, source=str(video), infer_fps="all")
     until(jobs, run, lambda job: job.status == "running" and job.n_settled > 0, stack)
     set_state(prefect, run, "CANCELLING", "Cancelling")

@@ -39,6 +39,7 @@ def test_a_death_says_how_it_came(how: str, cause: str) -> None:
     assert isinstance(end, Death)
     assert end.cause == cause
     assert how in end.said
+    assert ("alone_work.py" in end.said) == (how in ("segfault", "hang")), "where it was"
 
 
 def test_one_that_eats_memory_is_ended() -> None:

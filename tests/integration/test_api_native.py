@@ -132,6 +132,12 @@ def test_no_other_site_s_scripts_may_read_unless_named(tmp_path: Path) -> None:
         assert "access-control-allow-origin" not in other.headers
 
 
+def test_a_slash_too_many_is_no_other_path(served: Served) -> None:
+    """`API_URL` with a slash at its end makes the official client ask `//`."""
+    workspace = served.ask("POST", "//?api_key=fh_any").json()["workspace"]
+    assert served.ask("GET", f"//{workspace}/detector").json()["project"]["name"] == "detector"
+
+
 # ---------------------------------------------------------------- limits
 
 

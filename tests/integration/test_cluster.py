@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 import cluster_work as work
-from framehouse.cluster import GivenUp, run_chunks, worker_count
+from framehouse.cluster import GivenUp, all_workers, run_chunks, worker_count
 from framehouse.config import DaskSettings, Endpoints, Settings
 from framehouse.errors import EngineUnavailable, InferenceError, TritonUnavailable
 from framehouse.inference.worker import WORKER
@@ -318,3 +318,19 @@ def test_an_address_that_is_none_is_told_at_once(address: str) -> None:
     with pytest.raises(EngineUnavailable):
         list(run_chunks(address, work.double, [1]))
     assert time.monotonic() - began < 15
+
+
+def test_every_worker_is_asked_and_one_that_hangs_says_no(cluster: Cluster) -> None:
+    cluster.wait_ready()
+    smaller, larger = sorted(cluster.worker_pids())
+    assert all_workers(cluster.address, work.is_at_most, larger)
+    assert not all_workers(cluster.address, work.is_at_most, smaller)
+    os.kill(larger, signal.SIGSTOP)
+    try:
+        began_s = time.monotonic()
+        assert not all_workers(cluster.address, work.is_at_most, larger, timeout_s=1.0)
+        assert time.monotonic() - began_s < 20, "it waits no longer than it has to"
+    finally:
+        os.kill(larger, signal.SIGCONT)
+    with pytest.raises(EngineUnavailable):
+        all_workers("tcp://127.0.0.1:1", work.is_at_most, 0)

@@ -146,6 +146,37 @@ def raise_with_hint(act: Callable[[], Any]) -> None:
         raise ConfigError(f"{error.message} ({error.hint})", code=error.code) from error
 
 
+def small_classifier(*, dynamic: bool) -> bytes:
+    """A convolution and a mean; `dynamic` puts an int8 step between them whose scale is taken over the whole batch."""
+    weight = np.random.default_rng(0).standard_normal((5, 3, 3, 3)).astype(np.float32)
+    middle = [
+        helper.make_node("DynamicQuantizeLinear", ["conv"], ["small", "scale", "zero"]),
+        helper.make_node("DequantizeLinear", ["small", "scale", "zero"], ["seen"]),
+    ]
+    plain = [helper.make_node("Identity", ["conv"], ["seen"])]
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["images", "weight"], ["conv"]), *(middle if dynamic else plain),
+         helper.make_node("GlobalAveragePool", ["seen"], ["mean"]), helper.make_node("Flatten", ["mean"], ["flat"]),
+         helper.make_node("Softmax", ["flat"], ["output0"], axis=1)],
+        "small",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["N", 3, 32, 32])],
+        [helper.make_tensor_value_info("output0", TensorProto.FLOAT, ["N", 5])],
+        [helper.make_tensor("weight", TensorProto.FLOAT, weight.shape, weight.ravel())],
+    )  # fmt: skip
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return made.SerializeToString()
+
+
+@pytest.mark.parametrize(("dynamic", "most"), [(False, 8), (True, 1)])
+def test_a_model_whose_neighbours_change_an_answer_takes_one_picture(
+    added: Path, tmp_path: Path, dynamic: bool, most: int
+) -> None:
+    path = tmp_path / "small.onnx"
+    path.write_bytes(small_classifier(dynamic=dynamic))
+    done = add(path, added, labels=tuple("abcde"))
+    assert f"max_batch_size: {most}\n" in (done.folder / "config.pbtxt").read_text()
+
+
 # ---------------------------------------------------------------- refused
 
 

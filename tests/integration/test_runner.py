@@ -558,3 +558,35 @@ def test_a_job_whose_upload_never_came_fails_and_may_be_tried_again(bench: Bench
     bench.jobs.reopen(lost)
     bench.look()
     assert bench.job(lost).flow_run_id is not None
+
+
+# ---------------------------------------------------------------- the disk floor
+
+
+def test_below_the_floor_no_run_is_made_and_room_is_asked_for_once(bench: Bench) -> None:
+    asked: list[str] = []
+
+    class Cramped(FakeClient):
+        def read_deployment_by_name(self, name: str) -> Any:
+            if name != "maintenance/maintenance":
+                return super().read_deployment_by_name(name)
+            asked.append(name)
+            return SimpleNamespace(id=UUID(int=1))
+
+    bench.client, keep = Cramped(), bench.runner._settings.keep
+    keep.floor_bytes, floor_bytes = 1024**5, keep.floor_bytes
+    job_id = bench.jobs.submit(REQUEST)
+    for _ in range(3):
+        bench.runner._look_at_disk(bench.client)  # type: ignore[arg-type]
+        bench.rounds()
+    assert (asked, [made["name"] for made in bench.client.made]) == (
+        ["maintenance/maintenance"], ["the disk is below its floor"],
+    )  # fmt: skip
+    assert bench.job(job_id).flow_run_id is None
+    keep.floor_bytes = min(floor_bytes, 1)
+    bench.runner._look_at_disk(bench.client)  # type: ignore[arg-type]
+    bench.rounds()
+    assert bench.client.made[-1]["parameters"]["job_id"] == job_id
+    keep.floor_bytes = 1024**5
+    bench.runner._look_at_disk(bench.client)  # type: ignore[arg-type]
+    assert len(asked) == 1, "not again within the hour"

@@ -13,7 +13,7 @@ from framehouse.api.context import Api, ApiContext, Caller, Reader
 from framehouse.api.routes.jobs import EVENT_S, KEEP_ALIVE_S, STREAM_HEADERS, job_event, job_facts
 
 router = APIRouter(prefix="/v1/events", tags=["events"])
-_UNFINISHED = ("queued", "running")
+_UNFINISHED = ("queued", "running", "paused")
 
 
 @router.get("", summary="Follow all jobs: server-sent events without end",

@@ -19,10 +19,12 @@ from framehouse.api.routes.results import result_url
 from framehouse.api.routes.uploads import upload_of_url
 from framehouse.errors import BadRequest
 from framehouse.jobs.partial import partial_results
-from framehouse.jobs.submit import known_models
+from framehouse.jobs.sources import may_be_named
+from framehouse.jobs.submit import NO_CAPS, known_models, resume_job
 from framehouse.jobs.wire import options_of, progress_of
 from framehouse.results.opening import open_lake
 from framehouse.state import Job, JobRequest, Origin
+from framehouse.state.budgets import Caps
 from framehouse.telemetry import redact_uri
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -32,7 +34,7 @@ KEEP_ALIVE_S = 15.0
 STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 JobId = Annotated[str, Path(pattern=r"^j_[0-9a-z]{20}$", description="id of a job")]
-Status = Literal["queued", "running", "done", "failed", "cancelled"]
+Status = Literal["queued", "running", "paused", "done", "failed", "cancelled"]
 
 
 class JobWish(BaseModel):
@@ -41,7 +43,9 @@ class JobWish(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     sources: list[Annotated[str, Field(min_length=1, max_length=8192)]] = Field(
-        min_length=1, max_length=_MAX_SOURCES, description="http(s) URLs, or upload URLs of this server"
+        min_length=1,
+        max_length=_MAX_SOURCES,
+        description="http(s) URLs, upload URLs of this server, or objects of stores that it reads",
     )
     models: list[Annotated[str, Field(min_length=1, max_length=100)]] = Field(
         default=["detector"], min_length=1, max_length=32, description="slug or slug/version"
@@ -49,6 +53,9 @@ class JobWish(BaseModel):
     infer_fps: str = Field(default="", max_length=40, description="frames a second, `all`, or empty for the default")
     confidence: float | None = Field(default=None, ge=0, le=1, description="threshold of the results")
     priority: int = Field(default=0, ge=-100, le=100, description="higher first")
+    max_frames: int | None = Field(default=None, ge=1, description="each pauses after so many frames x models")
+    max_seconds: float | None = Field(default=None, gt=0, description="each pauses after so many seconds of work")
+    max_bytes: int | None = Field(default=None, ge=1, description="each pauses before it fetches more")
     client_token: str = Field(
         default="", max_length=150, description="the same token gives the same jobs: safe to send again"
     )
@@ -88,14 +95,18 @@ def create(wish: JobWish, api: ApiContext, caller: Submitter) -> JobList:
     submitted with it before gives its first job."""
     wanted = [_wanted(api, caller, wish, source) for source in wish.sources]
     tokens = [f"{wish.client_token}/{number}" if wish.client_token else None for number in range(len(wanted))]
-    found = submit(api, caller, [(*one, token) for one, token in zip(wanted, tokens, strict=True)])
+    caps = Caps(wish.max_frames, wish.max_seconds, wish.max_bytes)
+    found = submit(api, caller, [(*one, token) for one, token in zip(wanted, tokens, strict=True)], caps)
     return JobList(jobs=[job_facts(api.state.job(job_id)) for job_id in found])
 
 
 def _wanted(api: Api, caller: Caller, wish: JobWish, source: str) -> tuple[JobRequest, Origin]:
     upload = upload_of_url(api, caller, source)
-    if upload is None and not source.lower().startswith(("http://", "https://")):
-        raise BadRequest(f"{redact_uri(source)} is no http(s) URL and no upload of this server", code="api.input_url")
+    if upload is None and not may_be_named(source, api.settings):
+        raise BadRequest(
+            f"{redact_uri(source)} is no http(s) URL, no upload of this server, and in no store that it reads",
+            code="api.input_url",
+        )
     confidence = api.settings.jobs.confidence if wish.confidence is None else wish.confidence
     request = JobRequest(
         upload.uri if upload else source, tuple(wish.models), wish.infer_fps, confidence, wish.priority,
@@ -128,6 +139,13 @@ def retry(job_id: JobId, api: ApiContext, caller: Submitter) -> JobFacts:
     """Frames that are loaded are not inferred again. A job that is not over is left as it is."""
     own_job(api, caller, job_id)
     return job_facts(api.state.reopen(job_id))
+
+
+@router.post("/{job_id}/resume", summary="Let a paused job go on")
+def resume(job_id: JobId, api: ApiContext, caller: Submitter) -> JobFacts:
+    """With the same caps once more, counted from now. A job that is not paused is left as it is."""
+    own_job(api, caller, job_id)
+    return job_facts(resume_job(api.state, job_id, NO_CAPS))
 
 
 @router.post("/{job_id}/cancel", summary="End a job")

@@ -24,9 +24,10 @@ LEFT JOIN frames f ON f.video_id = j.video_id AND f.frame_offset = p.frame_offse
 WHERE j.job_id = ? AND i.status = 'gap'
 ORDER BY i.model_id, i.frame_offset
 """
-_USAGE = (
-    "SELECT model_id, model_digest, n_frames, infer_s, decode_s, bytes FROM usage WHERE job_id = ? ORDER BY model_id"
-)
+_USAGE = """
+SELECT model_id, model_digest, n_planned, n_frames, n_gaps, infer_s, decode_s, bytes
+FROM usage WHERE job_id = ? ORDER BY model_id
+"""
 
 
 class Gap(BaseModel):
@@ -46,14 +47,16 @@ class GapList(BaseModel):
 
 
 class Usage(BaseModel):
-    """What one model of a job cost. Frames that were there already cost nothing."""
+    """What was asked of one model in a job, and what it cost. Sums over models are right: decoding is shared out."""
 
     model_id: str
     model_digest: str
-    n_frames: int = Field(description="frames that this job inferred anew")
-    infer_s: float | None
-    decode_s: float | None
-    bytes: int | None = Field(description="bytes that were fetched")
+    n_planned: int
+    n_frames: int = Field(description="planned frames with an answer")
+    n_gaps: int
+    infer_s: float
+    decode_s: float
+    bytes: int = Field(description="bytes that were fetched")
 
 
 class UsageList(BaseModel):

@@ -20,6 +20,7 @@ from framehouse.errors import BadRequest, NotFound
 from framehouse.inference.repository import load_specs
 from framehouse.inference.specs import ModelSpec
 from framehouse.jobs.prompts import with_vectors
+from framehouse.jobs.sources import may_be_named
 from framehouse.jobs.wire import INFERENCE_TYPES, poll_body, project, wire_request
 from framehouse.state import Origin
 from framehouse.telemetry import redact_uri
@@ -58,7 +59,7 @@ def video_upload_signed_url(wish: UploadWish, request: Request, api: ApiContext,
 def start(wish: VideoInferWish, api: ApiContext, caller: Submitter) -> dict[str, str]:
     """Run models over the sampled frames of one video; poll with the `job_id`."""
     upload = upload_of_url(api, caller, wish.input_url)
-    if upload is None and not wish.input_url.lower().startswith(("http://", "https://")):
+    if upload is None and not may_be_named(wish.input_url, api.settings):
         raise BadRequest("input_url must be an http(s) URL or an upload URL of this server", code="api.input_url")
     job_request, wire = wire_request(
         upload.uri if upload else wish.input_url,

@@ -17,6 +17,7 @@ from framehouse.errors import (
     EngineUnavailable,
     LeaseLost,
     SourceUnavailable,
+    StoreError,
     TritonUnavailable,
     UnreadableVideo,
 )
@@ -112,3 +113,20 @@ def test_an_engine_that_is_away_for_ever_is_a_failure_with_its_own_cause(
     failed: Any = Failed(TritonUnavailable("no server"))
     record_failure(SimpleNamespace(name="process-video"), SimpleNamespace(id=RUN), failed)  # type: ignore[arg-type]
     assert (state.job(job_id).status, state.job(job_id).error_code) == ("failed", "inference.triton_unavailable")
+
+
+@pytest.mark.parametrize(
+    ("error", "floor_bytes", "status"),
+    [
+        (StoreError("full", code="store.disk_full"), 1024**5, "queued"),
+        (SourceUnavailable("full", code="source.disk_full"), 1024**5, "queued"),
+        (StoreError("full", code="store.disk_full"), 0, "failed"),
+        (UnreadableVideo("no container"), 1024**5, "failed"),
+    ],
+    ids=["write", "download", "no floor", "another cause"],
+)
+def test_a_job_that_only_wants_room_waits(
+    settings: Settings, shown: list[ArtifactCreate], error: Exception, floor_bytes: int, status: str
+) -> None:
+    settings.keep.floor_bytes = floor_bytes
+    assert run_hook(settings, error)[0] == status

@@ -412,3 +412,13 @@ def test_packets_without_frames_are_no_progress(
     assert receipt.tallies[0].n_loaded == 1
     assert receipt.tallies[0].gap_reasons == (("decode.no_progress", task.planned.size - 1),)
     assert set(gaps(task).values()) == {"decode.no_progress"}
+
+
+def test_a_server_that_does_not_answer_at_all_is_no_fault_of_the_chunk(
+    fake: FakeTriton, make_task: Callable[..., ChunkTask]
+) -> None:
+    fake.lost["numbers"] = InferenceTimeout("numbers: Deadline Exceeded")
+    task = make_task(models=(replace(SPEC, steps=("numbers",)),))
+    with pytest.raises(TritonUnavailable, match="does not answer"):
+        infer_chunk(task)
+    assert gaps(task) == {}

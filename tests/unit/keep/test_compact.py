@@ -128,14 +128,14 @@ def test_a_reader_with_an_old_list_reads_again(tmp_path: Path, monkeypatch: pyte
     folder = lake.parts_dir(video_name(0), DETECTOR)
     real = part_paths
 
-    def stale(where: Path, chunk_id: str = "") -> list[Path]:
+    def stale(where: object, *words: str) -> list[Path]:
         monkeypatch.undo()
-        listed = real(where, chunk_id)
+        listed = real(folder) if isinstance(where, Lake) else real(where, *words)  # type: ignore[arg-type]
         assert compact_parts(folder, min_parts=4).n_after == 1
         return listed
 
     if reader == "the loader":
-        monkeypatch.setattr(load, "part_paths", stale)
+        monkeypatch.setattr(Lake, "part_paths", stale)
         found = load.pick(lake, video_name(0), DETECTOR).table.column("frame_offset").to_pylist()
     else:
         monkeypatch.setattr(parts, "part_paths", stale)

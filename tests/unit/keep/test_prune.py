@@ -19,6 +19,7 @@ from framehouse.state.keeping import Keeping
 from framehouse.state.uploads import Uploads
 from framehouse.storage.fetched import evict, sidecars_of
 from framehouse.storage.partfile import Identity, PartFile
+from lakes import small_lake, video_name
 
 DAY_S = 86400.0
 VIDEO = "v_" + "1" * 24
@@ -271,3 +272,29 @@ def test_superseded_parts_go_only_when_asked_for(
     assert gone(settings, state, superseded=True) == {"superseded": [f"{OTHER}.{'e' * 32}"]}, "all of the first is gone"
     assert not left.exists()
     assert state.loads_after(0)[-1].model_digest == "e" * 32
+
+
+# ---------------------------------------------------------------- whole videos
+
+
+def test_old_videos_are_forgotten_only_where_the_settings_say_so(
+    settings: Settings, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = small_lake(settings.lake_dir)
+    for number, job_id in enumerate(("j_one", "j_two")):
+        state.submit(JobRequest("clip.mp4", ("detector",)), job_id=job_id)
+        lease = state.acquire(f"job/{job_id}", "run", 60.0)
+        assert lease is not None
+        state.note(lease, job_id, video_id=video_name(number))
+    state.conclude("j_one", "cancelled", [])
+    later(monkeypatch, 40 * DAY_S)
+    assert "videos" not in gone(settings, state)
+    settings.keep.videos_days = 60
+    assert "videos" not in gone(settings, state)
+    settings.keep.videos_days = 30
+    assert gone(settings, state, dry_run=True)["videos"] == [video_name(0)]
+    assert lake.video_ids() == sorted([video_name(0), video_name(1)])
+    assert gone(settings, state)["videos"] == [video_name(0)], "the other has a job that is not over"
+    assert (lake.video_ids(), lake.job_ids()) == ([video_name(1)], ["j_two"])
+    assert state.loads_after(0)[-1].kind == "forget"
+    assert "videos" not in gone(settings, state)

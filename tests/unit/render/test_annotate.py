@@ -10,6 +10,7 @@ from framehouse.errors import ConfigError
 from framehouse.render.annotate import Painter, annotate, annotated_pictures
 from framehouse.render.overlay import Inferred, class_colour
 from framehouse.results.records.boxes import Detections
+from framehouse.results.records.gazes import Gazes
 from framehouse.video.index import VideoIndex
 from framehouse.video.probe import probe
 from framehouse.video.sampling import plan_frames
@@ -131,3 +132,21 @@ def test_frames_that_do_not_decode_are_left_out_and_the_rest_keeps_its_time(tmp_
     n_frames = annotate(source, index, inferred(index), out)
     assert 0 < n_frames < index.n_frames
     assert set(np.round(times(probe(out)), 2)) <= set(np.round(times(index), 2))
+
+
+def test_other_kinds_are_drawn_with_their_own_marks(tmp_path: Path) -> None:
+    source = media.write(tmp_path, media.RECIPES["cfr.mp4"])
+    index = probe(source)
+    plan = plan_frames(index, None)
+    angle = np.array([-0.8], np.float32)
+    look = Gazes(
+        plan.frame_offset[:1], np.array([0.9], np.float32), np.array([BOX], np.float32),
+        np.full((1, 6, 2), 60.0, np.float32), angle, np.zeros(1, np.float32),
+    )  # fmt: skip
+    loaded = np.ones(len(plan.frame_offset), np.bool_)
+    plain = dict(annotated_pictures(source, index, Inferred(plan.frame_offset, plan.pts, loaded, Gazes.empty())))
+    drawn = dict(annotated_pictures(source, index, Inferred(plan.frame_offset, plan.pts, loaded, look)))
+    changed = [(drawn[pts] != plain[pts]).any() for pts in index.pts.tolist()]
+    assert changed[:3] == [True] * 3, "the look stands until the next inferred frame is nearer"
+    assert not any(changed[4:])
+    assert (drawn[int(index.pts[0])] != plain[int(index.pts[0])])[55:66, 62:85].any(), "an arrow to the right"

@@ -136,7 +136,7 @@ def test_a_file_uri_of_another_host() -> None:
         open_source("file://server/share/v.mp4")
 
 
-@pytest.mark.parametrize("uri", ["s3://b/k.mp4", "gs://b/k.mp4", "az://c/k.mp4", "ftp://h/v.mp4", "javascript://x"])
+@pytest.mark.parametrize("uri", ["nfs://b/k.mp4", "gcs://b/k.mp4", "ftp://h/v.mp4", "javascript://x"])
 def test_schemes_that_are_not_served(uri: str) -> None:
     with pytest.raises(ConfigError) as caught:
         open_source(uri)
