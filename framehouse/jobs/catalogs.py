@@ -51,7 +51,7 @@ def add_catalog(state: State, wish: CatalogWish, settings: Settings) -> Catalog:
             hint="letters, digits, dot, dash and underscore, at most 80; give another with --name",
         )  # fmt: skip
     check_schedule(wish.schedule)
-    source = _open(_place_uri(wish.uri), wish, settings)
+    source = open_video(_place_uri(wish.uri), settings, allow_private=wish.allow_private)
     values = {field: getattr(wish, field) for field in CatalogWish.__dataclass_fields__}
     checked = CatalogWish(**{**values, "name": name, "uri": source.uri})
     catalog_request(checked, settings)
@@ -82,7 +82,7 @@ def scan_catalog(state: State, name: str, settings: Settings, *, owner: str) -> 
         catalogs.note_begun(catalog.catalog_id)
         try:
             check_request(catalog.request_for(catalog.wish.uri), settings)
-            source = _open(catalog.wish.uri, catalog.wish, settings)
+            source = open_video(catalog.wish.uri, settings, allow_private=catalog.wish.allow_private)
             choice = Choice(catalog.wish, began_at, settings.catalog.settle_s)
             report = scan(Entries(state.engine, catalog), source, open_lake(*settings.lake_place), choice)
         except FramehouseError as error:
@@ -180,10 +180,6 @@ def _look(source: Source) -> None:
             )
         raise SourceNotFound(f"{source.path}: no such folder", uri=source.uri)
     next(listing(source, lambda _uri, _error: None), None)
-
-
-def _open(uri: str, wish: CatalogWish, settings: Settings) -> Source:
-    return open_video(uri, settings, allow_private=wish.allow_private)
 
 
 def _place_uri(uri: str) -> str:

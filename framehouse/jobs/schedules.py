@@ -92,6 +92,7 @@ class Schedules:
             if catalog.schedule_pending or (found is None and not is_known and catalog.wish.schedule):
                 self._tell(client, deployment_id, catalog, found)
             else:
+                self._mend(client, deployment_id, catalog, found)
                 self._learn(deployment_id, catalog, found)
         for orphan in there.values():
             client.delete_deployment_schedule(deployment_id, orphan.id)
@@ -114,6 +115,15 @@ class Schedules:
             log.error("schedule refused", catalog=catalog.name, schedule=catalog.wish.schedule, error=str(error))
             return False
         return True
+
+    def _mend(
+        self, client: SyncPrefectClient, deployment_id: UUID, catalog: Catalog, found: DeploymentSchedule | None
+    ) -> None:
+        """Put the catalogue's name back: Prefect drops a schedule's parameters when its page pauses or edits it."""
+        if found is not None and found.parameters.get("catalog") != catalog.name:
+            named = {**found.parameters, "catalog": catalog.name}
+            client.update_deployment_schedule(deployment_id, found.id, active=found.active, parameters=named)
+            _make_runs(client, deployment_id)
 
     def _learn(self, deployment_id: UUID, catalog: Catalog, found: DeploymentSchedule | None) -> None:
         text, spec, active = "", None, True

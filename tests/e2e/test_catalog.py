@@ -147,14 +147,19 @@ def test_prefect_scans_on_schedule_and_its_page_edits_the_schedule(stack: Stack,
         return found["schedule"], found["schedule_active"]
 
     until("the page's schedule here", stack, lambda: listed() == ("30 4 * * * Europe/Berlin", False))
-    os.kill(stack.pid("runner"), 9)  # it comes back and registers the deployments again
-    pid = until("the runner is back", stack, lambda: stack.facts()["components"]["runner"]["state"] == "ready")
-    assert pid
-    time.sleep(5.0)
+    until("its name put back", stack, lambda: schedules_of(stack, "scheduled"))
+    former = stack.pid("runner")
+    os.kill(former, 9)  # it comes back and registers the deployments again
+
+    def is_back() -> bool:
+        runner = stack.facts()["components"]["runner"]
+        return runner["state"] == "ready" and runner["pid"] != former
+
+    until("the runner is back", stack, is_back)
     kept = schedules_of(stack, "scheduled")
     assert [(s["schedule"]["cron"], s["active"]) for s in kept] == [("30 4 * * *", False)]
     deployed(stack)
-    kept = schedules_of(stack, "scheduled")
+    kept = until("the schedule after a deploy", stack, lambda: schedules_of(stack, "scheduled"))
     assert [(s["schedule"]["cron"], s["active"]) for s in kept] == [("30 4 * * *", False)]
     stack.ok("catalog", "remove", "scheduled")
     until("no schedule", stack, lambda: not schedules_of(stack, "scheduled"))

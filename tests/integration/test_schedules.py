@@ -43,6 +43,9 @@ class Server:
             )
             self.schedules[found.id] = found
 
+    def update_deployment_schedule(self, _deployment_id: UUID, schedule_id: UUID, **values: Any) -> None:
+        self.schedules[schedule_id] = self.schedules[schedule_id].model_copy(update=values)
+
     def delete_deployment_schedule(self, _deployment_id: UUID, schedule_id: UUID) -> None:
         del self.schedules[schedule_id]
 
@@ -122,6 +125,13 @@ def test_what_is_edited_in_prefect_survives_up_and_a_new_server(both: Both) -> N
     found = both.server.only.schedule
     assert isinstance(found, CronSchedule)
     assert (found.cron, found.timezone, both.server.only.active) == ("5 4 * * *", "Europe/Berlin", False)
+
+
+def test_a_pause_in_prefects_page_drops_the_name_and_it_is_put_back(both: Both) -> None:
+    both.server.edit(active=False, parameters={})
+    both.round()
+    assert (both.server.only.parameters, both.server.only.active) == ({"catalog": "videos"}, False)
+    assert not both.catalog.schedule_active
 
 
 def test_an_interval_made_in_prefect_is_kept_too(both: Both) -> None:
