@@ -5,6 +5,7 @@ from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from framehouse.errors import SourceUnavailable
@@ -37,6 +38,7 @@ def test_waiting_ends_with_room_or_with_the_limit() -> None:
 
 
 def test_nothing_begins_while_there_is_no_room() -> None:
+    structlog.reset_defaults()  # other tests may have silenced what is only worth knowing
     given: list[int] = []
     asked: list[int] = []
 
