@@ -88,6 +88,7 @@ def table(report: dict[str, Any]) -> str:
         *rows("counts", "frames × models", ["n_planned", "n_loaded", "n_gaps", "n_unexplained", "n_duplicates"]),
         *rows("gaps", "gaps"),
         ("chunks in quarantine", len(calm["quarantined"]), len(wild["quarantined"])),
+        ("frames × models stored twice", calm["n_stored_twice"], wild["n_stored_twice"]),
         ("frames × models computed", calm["n_inferred"], wild["n_inferred"]),
         ("computed beyond what is stored", f"{100 * waste['calm']:.1f} %", f"{100 * waste['wild']:.1f} %"),
     ]

@@ -21,6 +21,7 @@ from tritonclient.utils import InferenceServerException
 from chaos.killer import KINDS, Killer
 from chaos.videos import Videos, throttling_store
 from framehouse.results.lake import Lake
+from framehouse.results.parts import part_paths, read_part
 from framehouse.results.quarantine import quarantined
 from framehouse.state import Job, State, open_state
 from framehouse.store.checksum import snapshot_checksum
@@ -63,6 +64,8 @@ class Pass:
     """Different checksums seen over the replays of every load; 1 is right."""
     n_inferred: int = 0
     """Frames × models that Triton has computed, as far as was seen."""
+    n_stored_twice: int = 0
+    """Frames × models that more than one part holds: done again though they were stored."""
     n_refused: int = 0
     """Requests that the store refused."""
     quarantined: list[str] = field(default_factory=list)
@@ -90,6 +93,7 @@ def run_pass(videos: Videos, home: Path, *, kills: int = 0, seed: int = 0, repla
         done.jobs = dict(Counter(f"{job.status} {job.error_code or ''}".strip() for job in jobs))
         done.attempts = sum(job.attempt for job in jobs)
         done.n_inferred = counter.n_inferred
+        done.n_stored_twice = _stored_twice(Lake(home / "lake"))
         done.quarantined = [chunk.name for chunk in quarantined(Lake(home / "lake"))]
         _look(done, state, jobs, home, replays)
         if done.problems:
@@ -108,6 +112,8 @@ def _disturb(state: State, job_ids: list[str], killer: Killer, kills: int, patie
                 return
             time.sleep(0.2)
         time.sleep(killer.rng.uniform(0.0, 2.0))
+        while not _is_inferring(state, job_ids) and time.monotonic() < deadline:  # a kill is to hit work
+            time.sleep(0.05)
         while not killer.kill(kind) and time.monotonic() < deadline:
             if _n_over(state, job_ids) == len(job_ids):
                 return
@@ -116,6 +122,12 @@ def _disturb(state: State, job_ids: list[str], killer: Killer, kills: int, patie
 
 def _n_over(state: State, job_ids: list[str]) -> int:
     return sum(job.is_final for job in state.list_jobs(job_ids=job_ids))
+
+
+def _is_inferring(state: State, job_ids: list[str]) -> bool:
+    """Whether frames are being inferred now, or nothing is left to be."""
+    open_jobs = [job for job in state.list_jobs(job_ids=job_ids) if not job.is_final]
+    return not open_jobs or any(job.hop == "infer" for job in open_jobs)
 
 
 def _wait(state: State, job_ids: list[str], patience_s: float) -> list[str]:
@@ -145,6 +157,15 @@ def _look(done: Pass, state: State, jobs: list[Job], home: Path, replays: int) -
         _published(state, home, [job.job_id for job in jobs], done)
         seen.add(json.dumps(snapshot_checksum(home / "store"), sort_keys=True))
     done.replayed_checksums = len(seen)
+
+
+def _stored_twice(lake: Lake) -> int:
+    n_held = n_distinct = 0
+    for key in lake.part_keys():
+        frames = [part.frame_offset[part.loaded] for part in map(read_part, part_paths(lake.parts_dir(*key)))]
+        n_held += sum(offsets.size for offsets in frames)
+        n_distinct += len({offset for offsets in frames for offset in offsets.tolist()})
+    return n_held - n_distinct
 
 
 def _published(state: State, home: Path, job_ids: list[str], done: Pass) -> None:
