@@ -9,7 +9,7 @@ from framehouse.errors import SourceError
 from framehouse.storage.local import uri_path
 from framehouse.storage.uris import scheme_of
 
-PATIENCE_S = 20.0
+PATIENCE_S = 600.0
 """A run that no runner with its file has taken for so long is taken all the same, and says that the file is gone."""
 
 

@@ -369,6 +369,7 @@ class Runner:
                 "confidence": request.confidence,
                 "job_id": job.job_id,
             },
+            idempotency_key=f"{job.job_id} {job.attempt} {job.flow_run_id}",  # runners of several hosts make one
         )
         self._state.assign_run(job.job_id, str(flow_run.id), expected=job.flow_run_id)
         self._asked_at = 0.0  # a run of our own is taken at once
