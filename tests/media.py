@@ -8,6 +8,8 @@ scaling and rotation. All makers are deterministic.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice
@@ -89,10 +91,20 @@ class Recipe:
 def write(folder: Path, recipe: Recipe) -> Path:
     """Encode a recipe into a folder and return the path."""
     path = folder / recipe.name
-    with av.open(str(path), "w", format=recipe.format, options=recipe.container_options) as out:
+    with _ordinary_priority(), av.open(str(path), "w", format=recipe.format, options=recipe.container_options) as out:
         out.metadata.update(recipe.metadata)
         _fill(out, recipe)
     return path
+
+
+@contextmanager
+def _ordinary_priority() -> Iterator[None]:
+    """SVT-AV1 makes the thread that opens it a real-time one when it may (as root), and leaves it so: whatever that
+    thread and its children do afterwards, such as a long query, would then stop every other process of the machine."""
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def _fill(out: OutputContainer, recipe: Recipe) -> None:

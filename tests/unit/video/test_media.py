@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -23,3 +26,8 @@ def test_neighbours_differ_in_more_than_their_bits() -> None:
 def test_a_picture_that_is_not_upright_is_refused(turned: object) -> None:
     with pytest.raises(ValueError, match="marks"):
         media.read_frame_number(turned(media.picture(7)))  # type: ignore[operator]
+
+
+def test_no_encoder_leaves_us_a_real_time_process(tmp_path: Path) -> None:
+    media.write(tmp_path, media.Recipe("priority.mp4", codec="libsvtav1", gop=20, n_frames=2))
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
