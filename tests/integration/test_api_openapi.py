@@ -29,8 +29,9 @@ from framehouse.store.rebuild import rebuild
 
 
 def not_a_failure_of_ours(ctx: Any, response: Any, case: Any) -> bool | None:
-    """No 5xx, but the one that says the truth here: no engine runs behind this application."""
-    if response.status_code == 503 and response.json()["error"]["code"] == "job.engine_unavailable":
+    """No 5xx, but those that say the truth here: no engine runs behind this application, and no disk holds any upload."""
+    truths = {503: "job.engine_unavailable", 507: "api.no_room"}
+    if (code := truths.get(response.status_code)) and response.json()["error"]["code"] == code:
         return None
     return not_a_server_error(ctx, response, case)  # type: ignore[no-any-return]
 
