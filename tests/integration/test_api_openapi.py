@@ -29,7 +29,7 @@ from framehouse.store.rebuild import rebuild
 
 
 def not_a_failure_of_ours(ctx: Any, response: Any, case: Any) -> bool | None:
-    """No 5xx, but those that say the truth here: no engine runs behind this application, and no disk holds any upload."""
+    """No 5xx, but those that say the truth here: no engine runs behind this application, no disk holds any upload."""
     truths = {503: "job.engine_unavailable", 507: "api.no_room"}
     if (code := truths.get(response.status_code)) and response.json()["error"]["code"] == code:
         return None
