@@ -1,7 +1,11 @@
 """Runs that died without a word: an automation of the Prefect server calls them crashed.
 
 It is for what people see in Prefect's page. Who works on what is told by leases: the reconciler takes a dead run's job
-up long before, also when this automation is not there.
+up long before, and calls the run crashed, also when this automation is not there.
+
+It is for a server on PostgreSQL. On SQLite the server notes what the automation waits for in one transaction while
+another of its own holds the lock: with a hundred runs waiting it stood still for its whole busy timeout, a minute,
+again and again.
 """
 
 from __future__ import annotations
@@ -12,11 +16,18 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.settings import get_current_settings
 
 FREQUENCY_S = 30
 """The most often that Prefect lets a run say that it lives."""
 AUTOMATION = "framehouse: runs without a heartbeat"
 _ENDS = ("Completed", "Failed", "Cancelled", "Crashed", "AwaitingRetry", "Suspended", "Paused")
+
+
+def suits_server() -> bool:
+    """Whether the Prefect server that we start, with the settings of this process, has its database in PostgreSQL."""
+    url = get_current_settings().server.database.connection_url
+    return url is not None and url.get_secret_value().startswith("postgresql")
 
 
 def register_automation(client: SyncPrefectClient, within_s: float) -> None:

@@ -44,7 +44,7 @@ from framehouse.errors import EngineUnavailable, JobError, SourceNotFound
 from framehouse.jobs.deploy import PROCESS_VIDEO, register_deployments
 from framehouse.jobs.elsewhere import lies_elsewhere
 from framehouse.jobs.failure import show_failure
-from framehouse.jobs.heartbeats import register_automation
+from framehouse.jobs.heartbeats import register_automation, suits_server
 from framehouse.jobs.outcome import conclude_early
 from framehouse.jobs.pause import FREES_ROOM, make_room
 from framehouse.jobs.schedules import Schedules
@@ -147,7 +147,7 @@ class Runner:
     def _register(self, client: SyncPrefectClient, root: Path) -> None:
         """The first time this imports the flows: the warming of the children to come."""
         registered = register_deployments(client, root, self._settings.prefect.work_pool)
-        if not self._settings.prefect.api_url:  # a server of somebody else's is not ours to automate
+        if not self._settings.prefect.api_url and suits_server():  # another's server is not ours to automate
             register_automation(client, self._settings.prefect.crashed_after_s)
         self._is_registered = True
         log.info("runner ready", deployments=registered, run_slots=self._settings.prefect.run_slots)

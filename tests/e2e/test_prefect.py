@@ -11,11 +11,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 import pytest
+from prefect.client.orchestration import SyncPrefectClient
 
+from framehouse.config import PrefectSettings
+from framehouse.jobs.heartbeats import AUTOMATION, register_automation
 from local_stack import Stack
 from media import Recipe, write
 
@@ -130,11 +134,22 @@ def test_a_failed_run_tells_its_cause_in_sql(stack: Stack, tmp_path: Path) -> No
     assert found == [{"error_code": "source.not_found", "error_hop": "fetch"}]
 
 
-def test_the_server_calls_silent_runs_crashed_and_no_sooner_than_any_worker_may_speak(stack: Stack) -> None:
+def test_a_server_calls_silent_runs_crashed_and_no_sooner_than_any_worker_may_speak(stack: Stack) -> None:
+    """The local server is on SQLite and has no such automation by itself (`heartbeats.suits_server`)."""
     api = stack.facts()["endpoints"]["prefect_api_url"]
-    found = httpx.post(f"{api}/automations/filter", json={}, timeout=30.0).raise_for_status().json()
-    ours = [automation for automation in found if automation["name"].startswith("framehouse")]
-    assert len(ours) == 1, "registered once, however often the runner starts"
-    assert ours[0]["enabled"]
-    assert ours[0]["trigger"]["within"] >= 3 * 180  # a plain worker's default is a heartbeat in 180 s
-    assert ours[0]["actions"][0]["state"] == "CRASHED"
+
+    def ours() -> list[dict[str, Any]]:
+        found = httpx.post(f"{api}/automations/filter", json={}, timeout=30.0).raise_for_status().json()
+        return [automation for automation in found if automation["name"] == AUTOMATION]
+
+    assert ours() == []
+    within_s = PrefectSettings().crashed_after_s
+    assert within_s >= 3 * 180  # a plain worker's default is a heartbeat in 180 s
+    with SyncPrefectClient(api) as client:
+        register_automation(client, within_s)
+        register_automation(client, within_s)
+        (made,) = ours()
+    httpx.delete(f"{api}/automations/{made['id']}", timeout=30.0).raise_for_status()
+    assert made["enabled"]
+    assert made["trigger"]["within"] == within_s
+    assert made["actions"][0]["state"] == "CRASHED"

@@ -493,10 +493,14 @@ def test_scans_have_slots_of_their_own(bench: Bench, monkeypatch: pytest.MonkeyP
 # ---------------------------------------------------------------- the loop
 
 
+@pytest.mark.parametrize("on_postgresql", [False, True])
 def test_errors_of_the_server_do_not_end_the_loop(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, on_postgresql: bool
 ) -> None:
-    """Away, then back with an empty database: the deployments are registered again and the job gets its run."""
+    """Away, then back with an empty database: the deployments are registered again and the job gets its run.
+
+    The automation that calls silent runs crashed is for a server on PostgreSQL alone.
+    """
     registered: list[str] = []
     job_id = bench.jobs.submit(REQUEST)
     request = httpx.Request("POST", "http://prefect/api")
@@ -526,13 +530,15 @@ def test_errors_of_the_server_do_not_end_the_loop(
 
     monkeypatch.setattr(runner_module, "get_client", lambda sync_client: Opened())
     monkeypatch.setattr(runner_module, "register_deployments", register)
+    monkeypatch.setattr(runner_module, "suits_server", lambda: on_postgresql)
     clock = SimpleNamespace(time=time.time, monotonic=lambda: time.monotonic() * 1000, sleep=sleep)
     monkeypatch.setattr(runner_module, "time", clock)
     bench.runner.serve(tmp_path)
     assert bench.job(job_id).flow_run_id is not None
     assert troubles == []
     assert len(registered) >= 3
-    assert [automation.trigger.within for automation in bench.client.automations] == [timedelta(seconds=600)]
+    within = [automation.trigger.within for automation in bench.client.automations]
+    assert within == [timedelta(seconds=600)] * on_postgresql
 
 
 # ---------------------------------------------------------------- uploads that never come
