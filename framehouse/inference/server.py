@@ -32,7 +32,6 @@ import re
 import select
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -46,6 +45,7 @@ from typing import Any, Self
 
 import structlog
 
+from framehouse import ports as free
 from framehouse.errors import ConfigError, TritonUnavailable
 from framehouse.inference.hang import ServerProgress, read_progress
 from framehouse.inference.regions import drop_regions, region_prefix, start_ticks, sweep
@@ -88,11 +88,7 @@ class TritonPorts:
 
 def free_ports() -> TritonPorts:
     """Three ports that are free now; another process may take them before they are used."""
-    sockets = [socket.create_server((HOST, 0)) for _ in range(3)]
-    ports = [found.getsockname()[1] for found in sockets]
-    for found in sockets:
-        found.close()
-    return TritonPorts(*ports)
+    return TritonPorts(*free.free_ports(3))
 
 
 class TritonServer:
@@ -457,12 +453,10 @@ def self_test_fault(answer: dict[str, Any]) -> str | None:
 
 def _check_free(ports: TritonPorts) -> None:
     for port in (ports.http, ports.grpc, ports.metrics):
-        try:
-            socket.create_server((HOST, port)).close()
-        except OSError as error:
+        if not free.is_free(port):
             raise ConfigError(
                 f"port {port} is taken", code="triton.port", hint="another server runs, or choose other ports"
-            ) from error
+            )
 
 
 def _copy(source: Path, path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import structlog
 
+from framehouse import ports
 from framehouse.config import ROOT, Settings
 from framehouse.errors import ConfigError
 from framehouse.inference.hang import HangWatch
@@ -312,14 +313,12 @@ def _prefect_environment(settings: Settings) -> dict[str, str]:
 
 def free_port(preferred: int = 0) -> int:
     """A free loopback port: the preferred one, else any."""
-    for port in (preferred, 0):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise ConfigError("no free port on 127.0.0.1", code="config.port")
+    if preferred and ports.is_free(preferred):
+        return preferred
+    try:
+        return ports.free_ports(1)[0]
+    except OSError as error:
+        raise ConfigError("no free port on 127.0.0.1", code="config.port") from error
 
 
 def _answers(url: str) -> bool:

@@ -36,6 +36,7 @@ MODULES = (
     "errors",
     "telemetry",
     "readiness",
+    "ports",
     "room",
     "samples",
 )

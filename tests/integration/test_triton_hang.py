@@ -123,7 +123,9 @@ def test_a_model_that_sleeps_for_ever_while_others_wait(
     assert ask(client, 1.0).result().outputs["y"].tolist() == [[1.0]]
     pid = triton[0].pid
     assert pid is not None
-    waiting = [ask(client, -1.0), *(ask(client, 2.0) for _ in range(3))]
+    waiting = [ask(client, -1.0)]
+    time.sleep(1.0)  # so that it is not overtaken: then nobody would be waiting
+    waiting += [ask(client, 2.0) for _ in range(3)]
     assert wait_gone(pid, 25.0) < 25.0, "nobody noticed"
     assert all(future.exception(timeout=30) is not None for future in waiting)
     works_again(triton, pid, client)
