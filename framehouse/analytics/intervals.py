@@ -150,7 +150,8 @@ def spoken_for(judged: Judged, reach_s: float | None = None) -> NDArray[np.float
         return np.empty(0, np.float64)
     reach = usual_reach(judged.time_s) if reach_s is None else reach_s
     following = np.append(judged.time_s[1:], max(judged.until_s, float(judged.time_s[-1])))
-    return np.minimum(following, judged.time_s + reach)
+    stop_s: NDArray[np.float64] = np.minimum(following, judged.time_s + reach)
+    return stop_s
 
 
 def find_intervals(judged: Judged, wanted: Wanted) -> Intervals:
