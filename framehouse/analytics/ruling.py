@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from framehouse.analytics.use import P, Use
 from framehouse.errors import StoreError
 from framehouse.results.finding_files import heads_of, read_finding, write_finding
-from framehouse.results.findings import Event, Events, Finding, FindingHead
+from framehouse.results.findings import Events, Finding, FindingHead
 from framehouse.results.lake import Lake
 from framehouse.state import State
 from framehouse.store.archive import Archive, Video
@@ -194,3 +194,21 @@ def event_rows(finding: Finding, events: Events | None = None) -> list[Mapping[s
             row[name] = None if row[name] == nothing else row[name]
         rows.append({"video_id": finding.video_id, **row})
     return rows
+
+
+def scene_rows(finding: Finding) -> list[Mapping[str, Any]]:
+    """Scenes as rows of JSON; facts are an object."""
+    rows = enumerate(finding.scenes.table().to_pylist())
+    return [{"video_id": finding.video_id, "scene_id": n, **row, "facts": json.loads(row["facts"])} for n, row in rows]
+
+
+def comparison(old: Finding, new: Finding) -> dict[str, Any]:
+    """Old against new in one video, as JSON."""
+    compared = compare(old.events, new.events)
+    return {
+        "ruleset_id": old.ruleset.ruleset_id,
+        "name": old.ruleset.name,
+        "counts": [dict(zip(("kind", "class_name", "old", "new"), row, strict=True)) for row in compared.counts],
+        "appeared": event_rows(new, compared.appeared),
+        "vanished": event_rows(new, compared.vanished),
+    }

@@ -7,7 +7,7 @@ from typing import Any
 from framehouse.analytics.use import Use
 from framehouse.errors import NotFound
 
-USES: dict[str, Use[Any]] = {use.kind: use for use in ()}
+USES: dict[str, Use[Any]] = {}
 
 
 def use_of(kind: str) -> Use[Any]:
