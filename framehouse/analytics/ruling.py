@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -183,7 +183,7 @@ def _of_group(events: Events, group: tuple[str, str]) -> NDArray[np.intp]:
     return np.flatnonzero((events.kind == group[0]) & (events.class_name == group[1]))
 
 
-def event_rows(finding: Finding, events: Events | None = None) -> list[Mapping[str, Any]]:
+def event_rows(finding: Finding, events: Events | None = None) -> list[dict[str, Any]]:
     """Events as rows of JSON: what is not there is null, facts are an object."""
     chosen = finding.events if events is None else events
     rows = []
@@ -196,7 +196,7 @@ def event_rows(finding: Finding, events: Events | None = None) -> list[Mapping[s
     return rows
 
 
-def scene_rows(finding: Finding) -> list[Mapping[str, Any]]:
+def scene_rows(finding: Finding) -> list[dict[str, Any]]:
     """Scenes as rows of JSON; facts are an object."""
     rows = enumerate(finding.scenes.table().to_pylist())
     return [{"video_id": finding.video_id, "scene_id": n, **row, "facts": json.loads(row["facts"])} for n, row in rows]
