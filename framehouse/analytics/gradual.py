@@ -175,9 +175,13 @@ def _ramp(looks: Looks, contrast: NDArray[np.float32], edge: int, way: int, most
 
 
 def colours(thumbs: NDArray[np.uint8], at: int, way: int) -> NDArray[np.float64]:
-    """Shares of 216 colours in the nearest frames before (way -1) or after (1) one, itself included."""
-    near = thumbs[max(0, at - _NEAR + 1) : at + 1] if way < 0 else thumbs[at : at + _NEAR]
-    cells = (near.reshape(-1, 3).astype(np.int64) * _COLOURS) // 256
+    """Shares of colours in the nearest frames before (way -1) or after (1) one, itself included."""
+    return colours_of(thumbs[max(0, at - _NEAR + 1) : at + 1] if way < 0 else thumbs[at : at + _NEAR])
+
+
+def colours_of(thumbs: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Shares of 216 colours in some pictures [n, 9, 16, 3]: float64 [216]."""
+    cells = (thumbs.reshape(-1, 3).astype(np.int64) * _COLOURS) // 256
     counted = np.bincount(cells @ np.array([_COLOURS * _COLOURS, _COLOURS, 1]), minlength=_COLOURS**3)
     return counted / max(1, int(counted.sum()))
 
