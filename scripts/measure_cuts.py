@@ -23,7 +23,6 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 import edits  # noqa: E402
 from edits import Change, Piece, recorded  # noqa: E402
-
 from framehouse.analytics.changes import changes_of_vectors, find_changes  # noqa: E402
 from framehouse.samples import sample_videos  # noqa: E402
 from framehouse.video.looks import look_at  # noqa: E402
@@ -73,7 +72,8 @@ def _real(real: dict[str, list[edits.Picture]], seed: int) -> list[Piece]:
     """Shots of the samples in random order, joined in random ways."""
     random = np.random.default_rng(seed)
     bikes, bunny, phone = real["bikes.mp4"], real["bigbuckbunny.mp4"], real["carphone_pristine.mp4"]
-    shots = [bikes[0:30], bikes[30:76], bikes[76:137], bikes[137:187], bikes[187:242], bunny[:60], bunny[70:], phone[:60], phone[70:]]  # fmt: skip
+    shots = [bikes[0:30], bikes[30:76], bikes[76:137], bikes[137:187], bikes[187:242]]
+    shots += [bunny[:60], bunny[70:], phone[:60], phone[70:]]
     pieces = []
     for i in random.permutation(len(shots)):
         by = str(random.choice(["cut", "dissolve", "fade"]))

@@ -103,7 +103,7 @@ def painted(seed: int, *, step: tuple[float, float] = (0.5, 0.0), hue: float | N
 def _scene(random: np.random.Generator, hue: float | None) -> Picture:
     """A wide picture with a sky, a ground and things in it: uint8 [400, 1600, 3]."""
     base = random.random() if hue is None else hue
-    tones = cv2.GaussianBlur(random.random((400, 1600)).astype(np.float32), (0, 0), 25)
+    tones = cv2.resize(random.random((10, 40)).astype(np.float32), (1600, 400), interpolation=cv2.INTER_CUBIC)
     tones = (tones - tones.min()) / np.ptp(tones)
     hsv = np.empty((400, 1600, 3), np.uint8)
     hsv[..., 0] = (base * 180 + tones * 25).astype(int) % 180
@@ -111,7 +111,11 @@ def _scene(random: np.random.Generator, hue: float | None) -> Picture:
     hsv[..., 2] = 60 + 140 * tones[:, ::-1]
     for _ in range(40):
         x, y, w, h = random.integers([0, 0, 20, 20], [1560, 370, 160, 130])
-        colour = (int((base * 180 + random.normal(0, 25)) % 180), int(random.integers(40, 220)), int(random.integers(30, 240)))
+        colour = (
+            int((base * 180 + random.normal(0, 25)) % 180),
+            int(random.integers(40, 220)),
+            int(random.integers(30, 240)),
+        )
         (cv2.rectangle(hsv, (x, y), (x + w, y + h), colour, -1) if random.random() < 0.6
          else cv2.ellipse(hsv, ((float(x), float(y)), (float(w), float(h)), 0.0), colour, -1))  # fmt: skip
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)

@@ -14,8 +14,23 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from framehouse.analytics.gradual import Grid, colours, dissolves, flat_runs, grid_of, overlap
+from framehouse.analytics.gradual import (
+    STEP_S,
+    FlatRun,
+    Grid,
+    colours,
+    correlation,
+    dissolves,
+    flat_runs,
+    grid_of,
+    overlap,
+)
 from framehouse.video.looks import Looks
+
+_SAME = 20.0
+"""Mean difference of small pictures, in levels, below which they show the same."""
+
+_NEAR_S, _BACK = 1.2, 0.85
 
 ChangeKind = Literal["cut", "dissolve", "fade"]
 
@@ -87,11 +102,7 @@ def find_changes(looks: Looks, rules: ChangeRules | None = None) -> Changes:
         return as_changes([], looks.frame_offset, looks.time_s)
     grid = grid_of(looks)
     flats = flat_runs(looks, rules.flat_level, most_s=rules.dissolve_s[1])
-    fades = [
-        Found("fade", run.first, run.end, run.middle, 1.0)
-        for run in flats
-        if run.first >= 0 and run.end < len(looks.time_s) and run.first + 1 < run.end and not _returns(looks, run.first, run.end, rules)
-    ]  # fmt: skip
+    fades = [Found("fade", run.first, run.end, run.middle, 1.0) for run in flats if _is_fade(looks, run, rules)]
     flat = [run.flat for run in flats]
     gradual = _strongest_first(fades, _dissolves(looks, grid, rules, flat))
     cuts = _cuts(looks, rules, [*((one.first, one.end) for one in gradual), *((a, b + 1) for a, b in flat)])
@@ -117,10 +128,11 @@ def as_changes(found: Sequence[Found], frame_offset: NDArray[np.int64], time_s: 
 
 
 def _cuts(looks: Looks, rules: ChangeRules, covered: Sequence[tuple[int, int]]) -> list[Found]:
-    """Hard cuts outside of gradual changes, without flashes, the stronger of two that are too near."""
+    """Hard cuts away from gradual changes, without flashes, the stronger of two that are too near."""
     is_cut = (looks.ratio >= rules.cut_ratio) & (looks.change >= rules.cut_level)
     for first, last in covered:
-        is_cut[max(first, 0) : last + 1] = False
+        from_s, to_s = looks.time_s[max(first, 0)], looks.time_s[min(last, len(is_cut) - 1)]
+        is_cut[(looks.time_s > from_s - STEP_S) & (looks.time_s < to_s + STEP_S)] = False  # they are known so exactly
     kept: list[int] = []
     for i in np.flatnonzero(is_cut).tolist():
         if _is_flash(looks, i, rules):
@@ -148,10 +160,12 @@ def _is_flash(looks: Looks, i: int, rules: ChangeRules) -> bool:
     return goes or any(_distance(looks, i, j) < 0.4 * jump for j in range(max(before, 0), i - 1))
 
 
-def _returns(looks: Looks, first: int, end: int, rules: ChangeRules) -> bool:
-    """Whether a short flat run has the same picture before and after: a flash, or a lost frame."""
-    is_short = looks.time_s[end] - looks.time_s[first] <= rules.flash_s + 0.2
-    return bool(is_short and _distance(looks, first, end) < 20.0)
+def _is_fade(looks: Looks, run: FlatRun, rules: ChangeRules) -> bool:
+    """Whether a flat run lies between two shots: not at an end of the video, and no flash or lost picture."""
+    if run.first < 0 or run.end >= len(looks.time_s):
+        return False
+    is_short = looks.time_s[run.end] - looks.time_s[run.first] <= rules.flash_s + 0.2
+    return not (is_short and _distance(looks, run.first, run.end) < _SAME)
 
 
 def _distance(looks: Looks, a: int, b: int) -> float:
@@ -168,9 +182,16 @@ def _dissolves(looks: Looks, grid: Grid, rules: ChangeRules, flats: Sequence[tup
         if any(first <= b and a <= end for a, b in flats):
             continue
         is_same = overlap(colours(looks.thumbs, first, -1), colours(looks.thumbs, end, 1)) > rules.alike
-        if not is_same:
+        if not is_same and not _comes_back(looks, first, end):
             found.append(Found("dissolve", first, end, (first + end + 1) // 2, 1.0 - mix.bend))
     return found
+
+
+def _comes_back(looks: Looks, first: int, end: int) -> bool:
+    """Whether what was seen shortly before is seen again shortly after: something large went through the picture."""
+    start, stop = np.searchsorted(looks.time_s, [looks.time_s[first] - _NEAR_S, looks.time_s[end] + _NEAR_S])
+    before, after = looks.thumbs[start : first + 1 : 2], looks.thumbs[end:stop:2]
+    return bool(correlation(before, after).max(initial=0.0) >= _BACK)
 
 
 def _strongest_first(fades: Sequence[Found], mixed: Sequence[Found]) -> list[Found]:

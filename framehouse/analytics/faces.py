@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from framehouse.analytics.insertion import Faces
+from framehouse.results.findings import input_digest
 from framehouse.results.records.boxes import Detections
 from framehouse.results.records.gazes import Gazes
 from framehouse.store.archive import BOXES, Archive, ModelSeen, Video
@@ -36,10 +37,10 @@ def faces_of(archive: Archive, video: Video, confidence: float) -> tuple[Faces |
         frames.times_of(rows.frame_offset[keep]),
         np.concatenate([centre - half, centre + half], axis=1) / size,
     )
-    return faces, [model.model_digest, _digest(faces)]
+    return faces, [model.model_digest, input_digest(faces.seen_s, faces.time_s, faces.xyxy)]
 
 
-def _face_models(archive: Archive, video: Video) -> Iterable[ModelSeen]:
+def _face_models(archive: Archive, video: Video) -> Iterator[ModelSeen]:
     models = archive.models(video.video_id, (*BOXES, "gazes"))
     yield from (model for model in models if model.model_id.startswith("faces/"))
     yield from (model for model in models if model.kind == "gazes")
@@ -51,9 +52,3 @@ def _has_faces(archive: Archive, model: ModelSeen) -> bool:
         return False
     names: NDArray[np.object_] = archive.boxes(model).class_name
     return bool((names == CLASS_NAME).any())
-
-
-def _digest(faces: Faces) -> str:
-    from framehouse.results.findings import input_digest
-
-    return input_digest(faces.seen_s, faces.time_s, faces.xyxy)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from framehouse.video.looks import Looks
 
-_STEP_S = 0.08
+STEP_S = 0.08
 _LEAST_LEVEL = 15.0
 _MOST_LIKENESS = 0.6
 _MOST_JUMP = 0.45
@@ -68,7 +68,7 @@ class FlatRun:
 def grid_of(looks: Looks) -> Grid:
     """Looks at equal steps; as long as the video is."""
     mean_s = float(looks.time_s[-1] - looks.time_s[0]) / max(len(looks.time_s) - 1, 1)
-    step_s = max(_STEP_S, mean_s)
+    step_s = max(STEP_S, mean_s)
     steps = np.arange(looks.time_s[0], looks.time_s[-1] + step_s / 2, step_s)
     index = np.clip(np.searchsorted(looks.time_s, steps - step_s / 1000), 0, len(looks.time_s) - 1)
     return Grid(index.astype(np.int64), step_s, looks.thumbs[index].reshape(len(index), -1).astype(np.float32))
@@ -171,7 +171,7 @@ def _ramp(looks: Looks, contrast: NDArray[np.float32], edge: int, way: int, most
     return i
 
 
-# --- colours --------------------------------------------------------------------------------------------------------
+# --- likeness --------------------------------------------------------------------------------------------------------
 
 
 def colours(thumbs: NDArray[np.uint8], at: int, way: int) -> NDArray[np.float64]:
@@ -189,3 +189,16 @@ def colours_of(thumbs: NDArray[np.uint8]) -> NDArray[np.float64]:
 def overlap(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     """Bhattacharyya coefficient of two distributions: 1 equal, 0 nothing in common."""
     return float(np.sqrt(a * b).sum())
+
+
+def correlation(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Of every small picture of a [n, 9, 16, 3] with every one of b [m, 9, 16, 3]: float64 [n, m], -1..1."""
+    return _levelled(a) @ _levelled(b).T
+
+
+def _levelled(thumbs: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Pictures as vectors of mean 0 and length 1; a flat picture is all 0."""
+    flat = thumbs.reshape(len(thumbs), -1).astype(np.float64)
+    flat -= flat.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(flat, axis=1, keepdims=True)
+    return np.asarray(np.divide(flat, length, out=np.zeros_like(flat), where=length > 1e-6), np.float64)

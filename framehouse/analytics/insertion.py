@@ -143,7 +143,9 @@ def rank_points(scenery: Scenery, rules: InsertionRules) -> list[Point]:
     return chosen
 
 
-def _point(scenery: Scenery, rules: InsertionRules, i: int, fixed: Mapping[str, Reason], taken: Sequence[float]) -> Point:  # fmt: skip
+def _point(
+    scenery: Scenery, rules: InsertionRules, i: int, fixed: Mapping[str, Reason], taken: Sequence[float]
+) -> Point:
     at_s = float(scenery.changes.at_s[i])
     reasons = {**fixed, "distance": _distance(at_s, taken, scenery.end_s, rules.spacing_s)}
     known = {name: one.mark for name, one in reasons.items() if one.mark is not None}

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from framehouse.analytics.changes import ChangeRules, Changes, changes_of_vectors, find_changes
+from framehouse.analytics.changes import ChangeRules, changes_of_vectors, find_changes
 from framehouse.analytics.faces import faces_of
 from framehouse.analytics.insertion import (
     REASONS,
@@ -31,7 +31,7 @@ from framehouse.analytics.insertion import (
     motion_of,
     rank_points,
 )
-from framehouse.analytics.shots import SceneRules, Shots, cut_up, tied_by_colour
+from framehouse.analytics.shots import SceneRules, Shots, cut_up, tied
 from framehouse.analytics.use import Params, Use
 from framehouse.errors import StoreError
 from framehouse.results.findings import Event, Events, Finding, Ruleset, Scenes, input_digest
@@ -62,7 +62,7 @@ class ScenesParams(Params):
         default=0.16, description="least cosine distance of a cut, by embeddings"
     )
     model: str = Field(default="", description="whose embeddings: a slug, slug/version or digest")
-    scene_alike: Share = Field(default=0.8, description="colours of two shots that overlap so much show one place")
+    scene_alike: Share = Field(default=0.75, description="two shots so much alike show one place")
     scene_within_s: Seconds = Field(default=20.0, description="such shots, no further apart, are one scene; 0: never")
     weight_change: Weight = Field(default=1.0, description="weight of: what kind of change it is")
     weight_calm: Weight = Field(default=1.0, description="weight of: calm before and after")
@@ -116,8 +116,9 @@ def judge(archive: Archive, video: Video, params: ScenesParams, ruleset: Ruleset
     scenery = cut.scenery
     events = [*_shot_events(scenery.shots), *_cut_events(scenery), *_point_events(scenery, points, params)]
     return Finding.of(
-        ruleset, video.video_id, input_digest=cut.digest, events=Events.ordered(events), scenes=_scenes(scenery, cut.by),
-        model_digests=cut.model_digests, judged_s=max(0.0, scenery.end_s - cut.unjudged_s), unjudged_s=cut.unjudged_s,
+        ruleset, video.video_id, input_digest=cut.digest, events=Events.ordered(events),
+        scenes=_scenes(scenery, cut.by), model_digests=cut.model_digests,
+        judged_s=max(0.0, scenery.end_s - cut.unjudged_s), unjudged_s=cut.unjudged_s,
     )  # fmt: skip
 
 
@@ -137,7 +138,7 @@ def cut_video(archive: Archive, video: Video, params: ScenesParams) -> Cut:
 def _by_frames(archive: Archive, video: Video, params: ScenesParams, sight: Sight) -> Cut:
     looks = sight.looks
     changes = find_changes(looks, params.changes)
-    shots = tied_by_colour(looks, changes, SceneRules(params.scene_alike, params.scene_within_s))
+    shots = tied(looks, changes, SceneRules(params.scene_alike, params.scene_within_s))
     faces, digests = faces_of(archive, video, params.face_confidence)
     scenery = Scenery(changes, shots, looks.end_s, motion_of(looks), faces, sight.loudness)
     digest = input_digest(looks.time_s, looks.thumbs, looks.change, looks.ratio, sight.loudness.level_db, *digests)

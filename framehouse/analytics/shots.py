@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framehouse.analytics.changes import Changes
-from framehouse.analytics.gradual import colours_of, overlap
+from framehouse.analytics.gradual import colours_of, correlation, overlap
 from framehouse.video.looks import Looks
 
-_MOST_LOOKS = 50
+_FOR_COLOURS, _FOR_PICTURES = 50, 10  # frames of a shot
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +19,14 @@ class SceneRules:
     """When shots belong to one scene.
 
     Attributes:
-        alike: least overlap of the colours of two shots that show the same place, 0..1.
+        alike: two shots show one place from where this much is common to their colours (overlap), and to their most
+            similar pictures (correlation), 0..1. So it means one camera that is cut away from and back to; two views of
+            one place are two scenes.
         within_s: two such shots with no more than this between them tie all that lies between into one scene: shot
             and counter-shot. 0: every shot is a scene.
     """
 
-    alike: float = 0.8
+    alike: float = 0.75
     within_s: float = 20.0
 
 
@@ -58,8 +60,12 @@ class Shots:
 
 
 def cut_up(
-    changes: Changes, frame_offset: NDArray[np.int64], time_s: NDArray[np.float64], end_s: float, scene: NDArray[np.int64] | None = None
-) -> Shots:  # fmt: skip
+    changes: Changes,
+    frame_offset: NDArray[np.int64],
+    time_s: NDArray[np.float64],
+    end_s: float,
+    scene: NDArray[np.int64] | None = None,
+) -> Shots:
     """Shots between changes; each is a scene of its own unless scenes [C + 1] are given.
 
     Args:
@@ -74,23 +80,44 @@ def cut_up(
     return Shots(starts, ends, frame_offset[first], frame_offset[np.maximum(last, first)], numbers)
 
 
-def tied_by_colour(looks: Looks, changes: Changes, rules: SceneRules) -> Shots:
-    """Shots with scenes: shots of like colours tie what lies between them, but never across a fade."""
+def tied(looks: Looks, changes: Changes, rules: SceneRules) -> Shots:
+    """Shots with scenes: shots of one place tie what lies between them, but never across a fade."""
     single = cut_up(changes, looks.frame_offset, looks.time_s, looks.end_s)
-    places = [_colours(looks, single, i) for i in range(len(single))]
+    samples = [_sample(looks, *_untouched(single, changes, i)) for i in range(len(single))]
     is_fade = changes.kind == "fade"
-    tied = np.zeros(len(changes), np.bool_)  # change i lies between shots i and i + 1
+    is_within = np.zeros(len(changes), np.bool_)  # change i lies between shots i and i + 1
     for i in range(len(single)):
         for j in range(i + 1, len(single)):
             if single.start_s[j] - single.end_s[i] > rules.within_s or is_fade[i:j].any():
                 break
-            if rules.within_s > 0 and overlap(places[i], places[j]) >= rules.alike:
-                tied[i:j] = True
-    scene = np.concatenate([[0], np.cumsum(~tied)]).astype(np.int64)
+            if rules.within_s > 0 and samples[i].likeness(samples[j]) >= rules.alike:
+                is_within[i:j] = True
+    scene = np.concatenate([[0], np.cumsum(~is_within)]).astype(np.int64)
     return cut_up(changes, looks.frame_offset, looks.time_s, looks.end_s, scene)
 
 
-def _colours(looks: Looks, shots: Shots, i: int) -> NDArray[np.float64]:
-    first, end = np.searchsorted(looks.time_s, [shots.start_s[i], shots.end_s[i]])
-    chosen = np.unique(np.linspace(first, max(first, end - 1), _MOST_LOOKS).astype(np.int64))
-    return colours_of(looks.thumbs[chosen])
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sample:
+    """Colours of a shot, and some of its small pictures."""
+
+    colours: NDArray[np.float64]
+    pictures: NDArray[np.uint8]
+
+    def likeness(self, other: _Sample) -> float:
+        """0..1; the lesser of what both ways to compare say."""
+        return min(overlap(self.colours, other.colours), float(correlation(self.pictures, other.pictures).max()))
+
+
+def _untouched(shots: Shots, changes: Changes, i: int) -> tuple[float, float]:
+    """The part of a shot that no gradual change mixes with another: (start, end), seconds."""
+    start_s = float(changes.end_s[i - 1]) if i else float(shots.start_s[i])
+    end_s = float(changes.start_s[i]) if i < len(changes) else float(shots.end_s[i])
+    return start_s, end_s
+
+
+def _sample(looks: Looks, start_s: float, end_s: float) -> _Sample:
+    first, end = np.searchsorted(looks.time_s, [start_s, end_s])
+    last = max(int(first), int(end) - 1)
+    whole = np.unique(np.linspace(first, last, _FOR_COLOURS).astype(np.int64))
+    some = np.unique(np.linspace(first, last, _FOR_PICTURES).astype(np.int64))
+    return _Sample(colours_of(looks.thumbs[whole]), looks.thumbs[some])

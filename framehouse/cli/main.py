@@ -21,6 +21,7 @@ from framehouse.cli import (
     results,
     rulesets,
     run,
+    scenes,
     search,
     serve,
     sql,
@@ -55,6 +56,7 @@ app.command("results")(results.results)
 app.command("sql")(sql.sql)
 app.command("search")(search.search)
 app.add_typer(rulesets.app, name="rulesets", help="What was asked of the archive: lines, presence, scenes, policies …")
+app.command("scenes")(scenes.scenes)
 app.command("compare")(compare.compare)
 app.command("render")(render.render)
 app.add_typer(models.app, name="models", help="The models that can be run.")

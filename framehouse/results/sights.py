@@ -55,7 +55,8 @@ def read_sight(lake: Lake, video_id: str) -> Sight | None:
             if int(kept["version"]) != VERSION:
                 return None
             gaps = tuple((float(first), float(end)) for first, end in kept["gaps"])
-            looks = Looks(*(kept[name] for name in _LOOKS), gaps=gaps, end_s=float(kept["end_s"]))
+            arrays = {name: kept[name] for name in _LOOKS}
+            looks = Looks(**arrays, gaps=gaps, end_s=float(kept["end_s"]))
             return Sight(looks, Loudness(kept["level_db"]), str(kept["fps"]))
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile):
         return None
