@@ -11,7 +11,7 @@ import itertools
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -61,7 +61,8 @@ def embedding_texts(connection: duckdb.DuckDBPyConnection, texts: TextVectors) -
     try:
         _register(connection)
         connection.execute(f"CREATE OR REPLACE TEMP MACRO {EMBED_TEXT}(text) AS {_INNER}(text, '{key}')")
-        connection.execute("SET VARIABLE embeddings = ?", [texts.model_digest]).fetchall()
+        with suppress(ConfigError):  # no such model: a call of the function says so
+            connection.execute("SET VARIABLE embeddings = ?", [texts.model_digest]).fetchall()
         yield
     except duckdb.Error as error:
         if session.failure is not None:
