@@ -71,13 +71,9 @@ def test_sql_embeds_texts_and_its_errors_keep_their_code(settings: Settings, pla
     assert found.rows() == [(64, True)]
     each = run_query(place.store_dir, "SELECT len(embed_text(t)) FROM (VALUES ('a'), (NULL)) v(t)", texts=texts)
     assert each.rows() == [(64,), (None,)]
-    for wrong, code in (
-        (SearchTexts(settings), "search.text"),
-        (SearchTexts(settings, "nope"), "config.unknown_model"),
-    ):
+    for model, text, code in (("clip", "", "search.text"), ("nope", "x", "config.unknown_model")):
         with pytest.raises(ConfigError) as refused:
-            run_query(place.store_dir, "SELECT embed_text('')" if code == "search.text" else "SELECT embed_text('x')",
-                      texts=wrong)  # fmt: skip
+            run_query(place.store_dir, f"SELECT embed_text('{text}')", texts=SearchTexts(settings, model))
         assert refused.value.code == code
 
 
