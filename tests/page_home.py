@@ -14,6 +14,8 @@ from framehouse.config import Settings
 from framehouse.ids import new_job_id
 from framehouse.jobs.plans import keep_index
 from framehouse.results.contract import FrameRows, time_offsets_s
+from framehouse.results.finding_files import write_finding
+from framehouse.results.findings import Event, Events, Finding, Ruleset, Scenes, Tracks
 from framehouse.results.lake import Lake, ModelUse, RunRecord
 from framehouse.results.parts import Part, PartHeader
 from framehouse.results.records.boxes import Detections
@@ -62,7 +64,9 @@ def make_page_home(root: Path) -> PageHome:
         video_id = ids.video_id(local.sha256)
         keep_index(lake, local, video_id, index)
         job_id = _put(lake, video_id, index, str(path))
+        ruleset_id = _find(lake, video_id, index)
         entries += [("job", None, None, job_id), *(("parts", video_id, digest, None) for digest in DIGESTS.values())]
+        entries.append(("finding", video_id, ruleset_id, None))
         found.append(video_id)
     with Publisher(settings.store_dir, lake) as publisher:
         publisher.apply_and_publish(
@@ -93,6 +97,30 @@ def _put(lake: Lake, video_id: str, index: VideoIndex, uri: str) -> str:
         )
     )  # fmt: skip
     return job_id
+
+
+def _find(lake: Lake, video_id: str, index: VideoIndex) -> str:
+    """Two scenes, an event of a time and one of a moment, and the person tracked as number 7."""
+    offsets = [int(f) for f in plan_frames(index, Fraction(FPS)).frame_offset if f != GAP]
+    end_s = float(index.duration_s)
+    scenes = Scenes.of(
+        {"start_s": [0.0, 1.0], "end_s": [1.0, end_s], "first_frame_offset": [0, 30],
+         "last_frame_offset": [29, index.n_frames - 1], "facts": ["{}", "{}"]}
+    )  # fmt: skip
+    tracks = Tracks.of(
+        {"model_digest": [DIGESTS["detector"]] * len(offsets), "frame_offset": offsets,
+         "detection_id": [0] * len(offsets), "tracker_id": [7] * len(offsets)}
+    )  # fmt: skip
+    events = Events.ordered(
+        [
+            Event("presence", 0.5, 1.5, 15, 7, "person", facts='{"reason":"there"}'),
+            Event("line_in", 1.6, frame_offset=48, tracker_id=7, class_name="person"),
+        ]
+    )
+    ruleset = Ruleset("lines", "door", {"line": [0.0, 0.5, 1.0, 0.5]})
+    whole = {"events": events, "scenes": scenes, "tracks": tracks, "judged_s": end_s - 0.1, "unjudged_s": 0.1}
+    write_finding(lake, Finding.of(ruleset, video_id, input_digest="x", model_digests=(DIGESTS["detector"],), **whole))
+    return ruleset.ruleset_id
 
 
 def _rows(slug: str, frames: Sequence[int]) -> FrameRows:

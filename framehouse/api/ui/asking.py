@@ -5,18 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 from framehouse.api.context import Api
-from framehouse.errors import StoreError
+from framehouse.errors import QueryRejected, StoreError
 from framehouse.store.connection import script
 from framehouse.store.query import QueryResult, run_query
 
 
 def ask(api: Api, name: str, *, confidence: float | None = None, **params: Any) -> QueryResult:
-    """All rows of a query, in columns. Raises as `run_query`."""
+    """All rows of a query, in columns.
+
+    Raises:
+        StoreError: as `run_query`; code `store.earlier_schema`, the snapshot has not got all our tables yet.
+    """
     settings = api.settings
-    return run_query(
-        settings.store_dir, script(f"page/{name}.sql"), params=params or None, confidence=confidence, max_rows=None,
-        timeout_s=settings.store.query_timeout_s, memory=settings.store.query_memory,
-    )  # fmt: skip
+    try:
+        return run_query(
+            settings.store_dir, script(f"page/{name}.sql"), params=params or None, confidence=confidence,
+            max_rows=None, timeout_s=settings.store.query_timeout_s, memory=settings.store.query_memory,
+        )  # fmt: skip
+    except QueryRejected as error:
+        if error.code != QueryRejected.default_code:
+            raise
+        raise StoreError("the published tables are of an earlier release", code="store.earlier_schema",
+                         hint="run: framehouse db migrate") from error  # fmt: skip
 
 
 def rows(api: Api, name: str, **params: Any) -> list[dict[str, Any]]:

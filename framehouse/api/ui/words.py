@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import UTC, datetime
 from urllib.parse import unquote
 
+_FEW = 4
 _STEPS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -108,7 +110,21 @@ def moment_words(value: str | float | datetime | None) -> str:
     return f"{text[:10]} {text[11:16]} UTC" if text else "–"
 
 
+def said(facts: str | None) -> str:
+    """The plain values of a JSON object, a few of them, in words.
+
+    >>> said('{"reason": "calm", "gap_s": 2.5, "box": [1, 2], "by_track": {}}'), said("{}"), said(None)
+    ('reason calm, gap s 2.5', '', '')
+    """
+    found = json.loads(facts) if facts else {}
+    plain = [(name, value) for name, value in found.items() if isinstance(value, str | int | float)]
+    shown = [
+        f"{name.replace('_', ' ')} {f'{value:.4g}' if isinstance(value, float) else value}" for name, value in plain
+    ]
+    return ", ".join(shown[:_FEW])
+
+
 FILTERS = {
     "clock": clock, "size": size, "count": count, "lasting": lasting, "share": share, "file_name": file_name,
-    "moment": moment, "moment_words": moment_words,
+    "moment": moment, "moment_words": moment_words, "said": said,
 }  # fmt: skip

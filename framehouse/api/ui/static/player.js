@@ -118,8 +118,8 @@ function draw() {
 
 // The same in words, for those who do not see the canvas.
 function tell(seen, wanted) {
-  const looked = seen.looked.map((frame) => frame.offset);
-  const frame = looked.length ? ` · marks of frame ${[...new Set(looked)].join(", ")}` : "";
+  const looked = [...new Set(seen.looked.map((frame) => frame.offset))];
+  const frame = looked.length ? ` · marks of frame ${looked.join(", ")}` : "";
   frameLine.textContent = `${clockWords(shownS)}${frame}${wanted.length && !looked.length ? (marks.isKnown(shownS) ? " · no model looked here" : " · reading the marks …") : ""}`;
   page.dataset.frames = looked.join(" ");
   page.dataset.shown = shownS.toFixed(4);

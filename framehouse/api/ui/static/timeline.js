@@ -2,7 +2,7 @@
 
 import { classColour } from "./overlay.js";
 
-const FEW = 6, HIGH = 58, AXIS = 22;
+const FEW = 6, HIGH = 58, AXIS = 22, EDGE = 18;
 
 function colours() {
   const style = getComputedStyle(document.documentElement);
@@ -20,6 +20,7 @@ export class Timeline {
   constructor(told, place, words, more, to) {
     Object.assign(this, { told, place, words, more, to });
     this.plots = [];
+    this.strips = [];
     this.t = 0;
     this.isWhole = false;
     this.names = new Map(told.models.map((model) => [model.model_digest, model.model_id]));
@@ -51,6 +52,7 @@ export class Timeline {
     const shown = this.isWhole ? lanes : lanes.slice(0, FEW);
     for (const plot of this.plots) plot.destroy();
     this.place.replaceChildren();
+    this.strips = this.told.strips.filter((strip) => strip.spans.length).map((strip) => this.strip(strip));
     this.plots = shown.map((lane, i) => this.lane(lane, i === shown.length - 1));
     this.more.hidden = this.isWhole || lanes.length <= FEW;
     const most = n_left_out ? `; ${n_left_out} rarer ones are left out` : "";
@@ -80,7 +82,7 @@ export class Timeline {
     this.place.append(row);
     const font = "12px system-ui, sans-serif";
     const made = new window.uPlot({
-      width: Math.max(120, plot.clientWidth), height: HIGH + (isLast ? AXIS : 0), padding: [6, 18, isLast ? 0 : 4, 18],
+      width: Math.max(120, plot.clientWidth), height: HIGH + (isLast ? AXIS : 0), padding: [6, EDGE, isLast ? 0 : 4, EDGE],
       legend: { show: false },
       cursor: { sync: { key: "lanes" }, y: false, points: { show: false }, drag: { x: false, y: false } },
       scales: { x: { time: false, range: [0, Math.max(this.told.duration_s, 0.1)] }, y: { range: [0, lane.unit === "confidence" ? 1 : Math.max(1, most)] } },
@@ -97,6 +99,48 @@ export class Timeline {
     made.over.append(head);
     made.head = head;
     return made;
+  }
+
+  // Scenes and events of a ruleset: spans as bars, instants as ticks; scenes side by side take turns.
+  strip(strip) {
+    const row = document.createElement("div"), label = document.createElement("p"), place = document.createElement("div");
+    const name = document.createElement("strong"), number = document.createElement("span"), canvas = document.createElement("canvas");
+    row.className = "lane strip";
+    name.textContent = strip.name || strip.kind;
+    number.className = "soft number";
+    number.textContent = `${strip.spans.length} ${strip.is_scenes ? "scenes and events" : "events"}${strip.name ? ` · ${strip.kind}` : ""}`;
+    label.append(name, number);
+    place.className = "plot";
+    canvas.setAttribute("role", "img");
+    canvas.setAttribute("aria-label", `${name.textContent}: ${number.textContent}, listed below`);
+    place.append(canvas);
+    row.append(label, place);
+    this.place.append(row);
+    canvas.addEventListener("click", (event) => {
+      const t = ((event.offsetX - EDGE) / (canvas.clientWidth - 2 * EDGE)) * this.told.duration_s;
+      const near = strip.spans.map(([start]) => start).filter((start) => Math.abs(start - t) < (8 / canvas.clientWidth) * this.told.duration_s);
+      this.to(near.length ? near.reduce((a, b) => (Math.abs(a - t) < Math.abs(b - t) ? a : b)) : t);
+    });
+    const drawn = { strip, canvas };
+    this.ink(drawn);
+    return drawn;
+  }
+
+  ink({ strip, canvas }) {
+    const ratio = devicePixelRatio || 1, pen = canvas.getContext("2d"), colour = colours();
+    const wide = (canvas.width = Math.round(canvas.clientWidth * ratio)), high = (canvas.height = Math.round(canvas.clientHeight * ratio));
+    const x = (t) => EDGE * ratio + (t / Math.max(this.told.duration_s, 0.1)) * (wide - 2 * EDGE * ratio);
+    pen.fillStyle = colour("--sunk");
+    pen.fillRect(x(0), 0, x(this.told.duration_s) - x(0), high);
+    strip.spans.forEach(([start, end, what], i) => {
+      const isScene = what === "scene";
+      pen.fillStyle = colour("--accent");
+      pen.globalAlpha = isScene ? (i % 2 ? 0.3 : 0.6) : 0.85;
+      pen.fillRect(x(start), isScene ? high * 0.55 : high * 0.12, Math.max(2 * ratio, x(end) - x(start)), isScene ? high * 0.45 : high * 0.76);
+    });
+    pen.globalAlpha = 1;
+    pen.fillStyle = colour("--ink");
+    pen.fillRect(x(this.t) - ratio, 0, 2 * ratio, high);
   }
 
   // Time that no model looked at is hatched, so that it is not taken for time without anything in it.
@@ -134,6 +178,7 @@ export class Timeline {
   at(t) {
     this.t = t;
     for (const plot of this.plots) plot.head.style.transform = `translateX(${plot.valToPos(t, "x")}px)`;
+    for (const strip of this.strips) this.ink(strip);
   }
 
   resize() {
