@@ -64,7 +64,7 @@ class Notebook(Session):
         store = self._settings.store
         place = Place(
             self._settings.store_dir, None if video_ids is None else tuple(video_ids),
-            timeout_s=store.query_timeout_s, memory=store.query_memory,
+            timeout_s=store.query_timeout_s, memory=store.query_memory, resident=True,
         )  # fmt: skip
         if by == "tags":
             answer = search_tags(query, place, top)

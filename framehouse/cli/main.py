@@ -12,6 +12,7 @@ from framehouse.cli import (
     catalog,
     compare,
     db,
+    duplicates,
     jobs,
     keys,
     models,
@@ -56,6 +57,7 @@ app.command("sql")(sql.sql)
 app.command("search")(search.search)
 app.add_typer(rulesets.app, name="rulesets", help="What was asked of the archive: lines, presence, scenes, policies …")
 app.command("compare")(compare.compare)
+app.command("duplicates")(duplicates.duplicates)
 app.command("render")(render.render)
 app.add_typer(models.app, name="models", help="The models that can be run.")
 app.command("prune")(prune.prune)
