@@ -1,8 +1,8 @@
 """Near-duplicates: stretches of two videos that show the same, whatever their encoding, size, brightness and start.
 
 Found by prints (`video.prints`): frames of two videos whose short prints share 16 bits vote for how much later the one
-lies in the other; for the likeliest of these offsets the long prints are compared frame by frame. Figures that the limits
-come from: docs/decisions/0016.
+lies in the other; for the likeliest of these offsets the long prints are compared frame by frame. Where the limits come
+from: docs/decisions/0016.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ VERSION = 1
 MOST_BITS = 48
 """Of 255: frames that differ in more are not the same. Copies have 0 to 20, half a sample apart up to 48; other videos
 96 and more, the same talking head a second later 28 to 80."""
-STILL_BITS, STILL_MOST_BITS = 16, 14
+STILL_BITS, STILL_MOST_BITS = 24, 14
 """A picture that changes by less within a second stands still: then only what differs hardly at all is the same."""
 _BRIDGE_S = 1.0
 _OFFSETS_TRIED, _STRETCHES = 12, 5

@@ -88,7 +88,9 @@ def print_bits(grey: NDArray[np.float32]) -> tuple[NDArray[np.uint64], NDArray[n
 
 def _signs(frequencies: NDArray[np.float32]) -> NDArray[np.uint64]:
     """A bit for each frequency that is above their median, without the mean brightness: uint64 [N, words]."""
-    flat = frequencies.reshape(len(frequencies), -1)
+    flat = frequencies.reshape(len(frequencies), frequencies.shape[1] * frequencies.shape[2])
+    if not len(flat):
+        return np.zeros((0, flat.shape[1] // 64), np.uint64)
     bits = flat > np.median(flat[:, 1:], axis=1, keepdims=True)
     bits[:, 0] = False
     words: NDArray[np.uint64] = np.packbits(bits, axis=1).view(np.uint64)
@@ -101,4 +103,5 @@ def _waves() -> NDArray[np.float32]:
     k, n = np.arange(_FINE)[:, None], np.arange(_SIDE)[None]
     waves = np.cos(np.pi * (2 * n + 1) * k / (2 * _SIDE)) * np.sqrt(2 / _SIDE)
     waves[0] /= np.sqrt(2)
-    return waves.astype(np.float32)
+    lowest: NDArray[np.float32] = waves.astype(np.float32)
+    return lowest
