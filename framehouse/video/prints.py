@@ -74,7 +74,7 @@ def prints_of(source: Path, index: VideoIndex, *, progress: Callable[[int], None
     grey = np.concatenate(pictures) if pictures else np.zeros((0, _SIDE, _SIDE), np.float32)
     ticks = (index.pts[frame_offset] - index.pts[0]).astype(np.float64)
     coarse, fine = print_bits(grey)
-    plain = grey.reshape(len(grey), _SIDE * _SIDE).std(axis=1) < _PLAIN_BELOW
+    plain = grey.std(axis=(1, 2)) < _PLAIN_BELOW
     return Prints(frame_offset, ticks * float(index.stream.time_base), coarse, fine, plain)
 
 

@@ -23,7 +23,7 @@ def scenery(n: int, seed: int, *, moving: bool = True, noise: float = 3.0) -> np
 def printed(pictures: np.ndarray, start_s: float = 0.0) -> Prints:
     coarse, fine = print_bits(pictures.astype(np.float32))
     n = len(pictures)
-    plain = pictures.reshape(n, -1).std(axis=1) < 4
+    plain = pictures.std(axis=(1, 2)) < 4
     return Prints(np.arange(n, dtype=np.int64) * 6, start_s + np.arange(n) * STEP_S, coarse, fine, plain)
 
 
