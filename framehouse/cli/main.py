@@ -12,6 +12,7 @@ from framehouse.cli import (
     catalog,
     compare,
     db,
+    export,
     jobs,
     keys,
     models,
@@ -55,6 +56,7 @@ app.command("sql")(sql.sql)
 app.command("search")(search.search)
 app.command("compare")(compare.compare)
 app.command("render")(render.render)
+app.command("export")(export.export)
 app.add_typer(models.app, name="models", help="The models that can be run.")
 app.command("prune")(prune.prune)
 app.add_typer(db.app, name="db", help="The analytics database.")
