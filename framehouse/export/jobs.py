@@ -33,11 +33,11 @@ def write_jobs(folder: Path, connection: Any, wanted: Wanted) -> dict[str, str]:
     jobs = dict(connection.execute(_DONE, {"videos": videos, "job_id": wanted.job_id}).fetchall())
     written: dict[str, str] = {}
     for job_id, video_id in jobs.items():
-        model_ids = [model_id for model_id, _, _ in models_of(connection, job_id)]
+        digests = {model_id: digest for model_id, digest, _ in models_of(connection, job_id)}
         keys = [
             key
-            for model_id, key in zip(model_ids, result_keys(model_ids), strict=True)
-            if wanted.model in ("", model_id, model_id.partition("/")[0])
+            for model_id, key in zip(digests, result_keys([*digests]), strict=True)
+            if wanted.model in ("", model_id, model_id.partition("/")[0], digests[model_id])
         ]
         if keys or not wanted.model:
             found = results_of(connection, job_id, confidence=wanted.confidence)

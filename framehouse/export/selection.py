@@ -24,11 +24,18 @@ WITH uses AS (
     FROM usage u JOIN jobs j USING (job_id)
     WHERE list_contains($videos, j.video_id)
         AND ($job_id = '' OR j.job_id = $job_id)
-        AND ($model = '' OR u.model_id = $model OR starts_with(u.model_id, $model || '/'))
+        AND $model IN ('', u.model_id, u.model_digest, split_part(u.model_id, '/', 1))
+    GROUP BY ALL
+), answered AS (
+    SELECT video_id, model_digest, count(*) AS n_loaded FROM inferences
+    WHERE list_contains($videos, video_id) AND status = 'loaded'
     GROUP BY ALL
 )
-SELECT video_id, model_id, model_digest, kind FROM uses
-QUALIFY row_number() OVER (PARTITION BY video_id, model_id ORDER BY newest DESC, model_digest) = 1
+SELECT video_id, model_id, model_digest, kind
+FROM uses LEFT JOIN answered USING (video_id, model_digest)
+QUALIFY row_number() OVER (
+    PARTITION BY video_id, model_id ORDER BY coalesce(n_loaded, 0) DESC, newest DESC, model_digest
+) = 1
 ORDER BY model_id, video_id
 """
 _LEDGER = """
@@ -46,7 +53,7 @@ class Wanted:
 
     Args:
         video_ids: of these videos; None for every one that is known.
-        model: slug or slug/version; "" for every model.
+        model: slug, slug/version or model digest; "" for every model.
         confidence: least confidence, 0..1; None for everything that is stored (a job's JSON: what the job asked for).
         classes: only objects of these class names; none means all.
         job_id: only this job: its video, its models, the frames that it planned; "" for any.
@@ -76,7 +83,7 @@ class Video:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One model in one video: of several digests of its name the one of the newest job."""
+    """One model in one video: of several digests of its name the one with most answers; of equals, the newest job's."""
 
     video_id: str
     model_id: str

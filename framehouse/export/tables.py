@@ -151,7 +151,8 @@ def _tests(table: Table, wanted: Wanted) -> tuple[list[str], dict[str, Any]]:
         tests, params = of_job, {"job_id": wanted.job_id}
     if wanted.model and table.has("model_id"):
         params["model"] = wanted.model
-        tests.append("(t.model_id = $model OR starts_with(t.model_id, $model || '/'))")
+        digest = "t.model_digest, " if table.has("model_digest") else ""
+        tests.append(f"$model IN ({digest}t.model_id, split_part(t.model_id, '/', 1))")
     if wanted.confidence is not None and table.name in SURE:
         params["confidence"] = wanted.confidence
         tests.append(f"t.{SURE[table.name]} >= $confidence::FLOAT")
@@ -211,7 +212,11 @@ class _Parquet:
     def begin(self, schema: pa.Schema) -> None:
         if self._writer is None:
             comments = {column.name: {"comment": column.comment} for column in self._table.columns}
-            fields = [field.with_metadata(comments[field.name]) for field in schema]
+            documents = {column.name for column in self._table.columns if column.type == "JSON"}
+            fields = [
+                (field.with_type(pa.json_()) if field.name in documents else field).with_metadata(comments[field.name])
+                for field in schema
+            ]
             self._schema = pa.schema(fields, {"comment": self._table.comment})
             self._open()
 

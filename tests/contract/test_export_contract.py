@@ -18,6 +18,7 @@ import supervision as sv
 from PIL import Image
 from pycocotools.coco import COCO
 
+from findings_in_hand import finding
 from framehouse.errors import ConfigError, FramehouseError, JobNotFound
 from framehouse.export import folder as folder_module
 from framehouse.export.folder import new_folder, write_manifest
@@ -26,6 +27,7 @@ from framehouse.export.run import Format, Place, export
 from framehouse.export.selection import Wanted
 from framehouse.export.tables import find_tables
 from framehouse.results import masks
+from framehouse.results.finding_files import write_finding
 from framehouse.results.lake import Lake
 from framehouse.store.connection import reading
 from framehouse.store.job_results import job_results
@@ -49,6 +51,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lake = small_lake(root / "lake")
     put_every_kind(lake, gap=GAP)
     put_job(lake, "j_bad", [], 2, status="failed", models=(), video_id=None, uri="/gone.mp4")
+    write_finding(lake, finding(number=1))
     rebuild(root / "store", lake)
     return root / "store"
 
@@ -82,11 +85,12 @@ def files(root: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def store_again(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store_again(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same tables, loaded from one lake that was written in another order."""
     root = tmp_path_factory.mktemp("again")
     lake = Lake(root / "lake")
     put_job(lake, "j_bad", [], 2, status="failed", models=(), video_id=None, uri="/gone.mp4")
+    shutil.copytree(store.parent / "lake" / "findings", root / "lake" / "findings")  # it knows when it was made
     put_every_kind(lake, gap=GAP)
     rebuild(root / "store", fill_small(lake))
     return root / "store"
@@ -406,7 +410,9 @@ def test_one_video_one_model_one_job_one_class(store: Path, write: Write) -> Non
     _, of_model = write("csv", Wanted(model="tags"))
     assert (of_model["tables"]["detections"], of_model["tables"]["embeddings"]) == (0, 0)
     assert of_model["tables"]["classifications"] > 0
+    assert (of_video["tables"]["rulesets"], of_video["tables"]["events"]) == (0, 0)
     _, of_job = write("csv", Wanted(job_id="j_two"))
+    assert (of_job["tables"]["rulesets"], of_job["tables"]["events"], of_job["tables"]["tracks"]) == (1, 3, 3)
     assert (of_job["tables"]["jobs"], of_job["tables"]["job_frames"], of_job["tables"]["inferences"]) == (1, 20, 20)
     expected = ask(store, "SELECT count(*) FROM detections WHERE class_name = 'dog' AND confidence >= 0.5::FLOAT")
     _, of_class = write("csv", Wanted(classes=("dog",), confidence=0.5))
@@ -428,18 +434,20 @@ def test_a_job_takes_only_the_frames_that_it_planned(tmp_path: Path) -> None:
     assert (tables["frames"], tables["inferences"]) == (5, 5)
 
 
-def test_of_two_digests_of_a_model_the_newest_job_s_is_taken(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("n_new", "model", "taken"), [(2, "", "d"), (6, "", "e"), (2, "e" * 32, "e")])
+def test_of_two_digests_of_a_model_the_one_with_most_answers_is_taken(
+    tmp_path: Path, n_new: int, model: str, taken: str
+) -> None:
     lake = Lake(tmp_path / "lake")
     old = put_job(lake, "j_1", range(0, 12, 2), 5)
     put_part(lake, range(0, 12, 2), number=5)
-    put_part(lake, range(0, 4, 2), number=5, digest="e" * 32)
+    put_part(lake, range(0, 2 * n_new, 2), number=5, digest="e" * 32)
     lake.write_run(replace(old, job_id="j_2", models=(replace(old.models[0], model_digest="e" * 32),)))
     rebuild(tmp_path / "store", lake)
-    written = export(
-        Place(tmp_path / "store", tmp_path / "out"), Format.COCO, Wanted(video_ids=(video_name(5),)), labels={}
-    )
-    assert [part["model_digests"] for part in written["datasets"]] == [["e" * 32]]
-    assert [part["n_images"] for part in written["datasets"]] == [2]
+    wanted = Wanted(video_ids=(video_name(5),), model=model)
+    written = export(Place(tmp_path / "store", tmp_path / "out"), Format.COCO, wanted, labels={})
+    assert [part["model_digests"] for part in written["datasets"]] == [[taken * 32]]
+    assert [part["n_images"] for part in written["datasets"]] == [n_new if taken == "e" else 6]
 
 
 @pytest.mark.parametrize(
