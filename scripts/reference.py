@@ -13,7 +13,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -429,11 +429,11 @@ def table(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     )
 
 
-def main(write: Callable[[Path, str], object] = lambda path, text: path.write_text(text, encoding="utf-8")) -> int:
+def main() -> int:
     """Write the pages."""
     PAGES.mkdir(parents=True, exist_ok=True)
     for name, text in pages().items():
-        write(PAGES / name, text)
+        (PAGES / name).write_text(text, encoding="utf-8")
     return 0
 
 
