@@ -22,7 +22,7 @@ STAMP := .venv/.installed
 EXTRAS := .[dev]
 CONSTRAINTS := requirements/constraints.txt
 
-.PHONY: help setup server-env demo test e2e chaos bench bench-api bench-scan bench-scaling bench-costs lint format constraints clean
+.PHONY: help setup server-env demo test e2e chaos bench bench-api bench-scan bench-scaling bench-costs lint format reference constraints clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)$$/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -71,6 +71,9 @@ lint: $(STAMP)  ## check style, types and who imports whom
 format: $(STAMP)  ## put the code into the house's form
 	$(APP) -m ruff check --fix .
 	$(APP) -m ruff format .
+
+reference: $(STAMP)  ## write docs/reference/ from the program itself
+	@$(APP) scripts/reference.py
 
 constraints:  ## resolve the pinned versions again (needs uv; UPGRADE=1 takes newer ones)
 	@test -n "$(UV)" || { echo "make constraints needs uv" >&2; exit 1; }

@@ -13,6 +13,7 @@ from framehouse.cli import (
     compare,
     db,
     duplicates,
+    export,
     jobs,
     keys,
     models,
@@ -59,6 +60,7 @@ app.add_typer(rulesets.app, name="rulesets", help="What was asked of the archive
 app.command("compare")(compare.compare)
 app.command("duplicates")(duplicates.duplicates)
 app.command("render")(render.render)
+app.command("export")(export.export)
 app.add_typer(models.app, name="models", help="The models that can be run.")
 app.command("prune")(prune.prune)
 app.add_typer(db.app, name="db", help="The analytics database.")
