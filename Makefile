@@ -41,8 +41,9 @@ e2e: setup  ## run only the end-to-end tests
 chaos: setup  ## kill processes at random while videos run, and compare the tables (VIDEOS=1000 KILLS=100)
 	@PYTHONPATH=tests $(APP) -m chaos --videos $(VIDEOS) --kills $(KILLS) --out .framehouse-test/chaos.json $(ARGS)
 
-bench: setup  ## measure the HTTP server, then the pipeline; the last line is its efficiency
+bench: setup  ## measure the HTTP server, SQL, then the pipeline; the last line is its efficiency
 	@$(APP) tests/benchmarks/bench_api.py
+	@$(APP) tests/benchmarks/bench_sql.py
 	@$(APP) tests/benchmarks/bench.py $(ARGS)
 
 bench-api: setup  ## measure the HTTP server with 50 clients: polls, submissions, uploads
@@ -57,6 +58,9 @@ bench-scaling: setup  ## measure the same videos through 1, 2 and 4 workers, fro
 bench-costs: setup  ## measure what each stage costs; docs/scaling.md is calculated from it
 	@$(APP) tests/benchmarks/bench_costs.py
 	@$(APP) scripts/scaling.py
+
+bench-sql: setup  ## measure questions to 100,000 embedded frames and 10 million detections
+	@$(APP) tests/benchmarks/bench_sql.py $(ARGS)
 
 lint: $(STAMP)  ## check style, types and who imports whom
 	$(APP) -m ruff check .
