@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +33,7 @@ from framehouse.video.sampling import chunks, plan_frames
 from kind_rows import kind_rows
 from lakes import SLUGS, digest_of
 
+ROOT = Path(__file__).resolve().parents[2]
 KINDS = ("detections", "keypoints")
 NAMES = np.array(["person", "bicycle", "car"], np.object_)
 """The first classes of COCO, which our detector has."""
@@ -187,3 +191,26 @@ def test_a_video_that_went_away_leaves_nothing_with_images_and_the_rows_without(
 def test_nothing_published_is_said(cli: Cli, home: Path, tmp_path: Path) -> None:
     code, _, said = cli("--all", "--format", "parquet", "--out", tmp_path / "out")
     assert (code, said.split(":")[0], (tmp_path / "out").exists()) == (7, "store.empty", False)
+
+
+@pytest.mark.real("samples")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_guide_s_commands_and_code_run(
+    cli: Cli, home: Path, tmp_path: Path, sample_videos: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "guide" / "export.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    shutil.copyfile(sample_videos["bikes.mp4"], "bikes.mp4")
+    store_run(home, tmp_path / "bikes.mp4", infer_fps=2)
+    commands = re.findall(r"^\$ framehouse export (.*)$", page, re.M)
+    blocks = re.findall(r"```python\n(.*?)```", page, re.S)
+    assert (len(commands), len(blocks)) == (3, 3)
+    for command in commands:
+        assert cli(*command.split())[0] == 0, command
+    seen: dict[str, Any] = {}
+    for block in blocks:
+        exec(block, seen)
+    assert len(seen["coco"].imgs) == len(seen["bikes"]) == 20
+    assert seen["picture"].shape == (272, 640, 3)
+    assert len(seen["objects"]) > 0
+    assert set(seen["found"].model_id) == {"detector/1"}
