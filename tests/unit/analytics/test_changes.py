@@ -36,7 +36,7 @@ def is_near(found: tuple[str, int], change: Change) -> bool:
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> tuple[Looks, list[Change]]:
-    """Seed 40 is none of those that thresholds were chosen on."""
+    """A film with every difficulty once; how well others go is in docs/decisions/0015."""
     frames, changes = edits.film(edits.every_kind(40))
     return looked(edits.write(tmp_path_factory.mktemp("film") / "film.mp4", frames)), changes
 
