@@ -22,7 +22,7 @@ STAMP := .venv/.installed
 EXTRAS := .[dev]
 CONSTRAINTS := requirements/constraints.txt
 
-.PHONY: help setup server-env demo test e2e chaos bench bench-api bench-scan lint format constraints clean
+.PHONY: help setup server-env demo test e2e chaos bench bench-api bench-scan bench-scaling bench-costs lint format constraints clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)$$/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -50,6 +50,13 @@ bench-api: setup  ## measure the HTTP server with 50 clients: polls, submissions
 
 bench-scan: setup  ## measure scans of 100,000 unchanged places and of 10,000 new ones
 	@$(APP) tests/benchmarks/bench_scan.py $(ARGS)
+
+bench-scaling: setup  ## measure the same videos through 1, 2 and 4 workers, from a folder and from a slow store
+	@$(APP) tests/benchmarks/bench_scaling.py $(ARGS)
+
+bench-costs: setup  ## measure what each stage costs; docs/scaling.md is calculated from it
+	@$(APP) tests/benchmarks/bench_costs.py
+	@$(APP) scripts/scaling.py
 
 lint: $(STAMP)  ## check style, types and who imports whom
 	$(APP) -m ruff check .

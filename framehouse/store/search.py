@@ -56,6 +56,7 @@ class Moment:
         score: how well that one fits; comparable only within one search.
         model_id: the model whose answer it was.
         word, source, confidence: of a search by words: what that frame has, and how sure the model was.
+        ways: how it was found, where several ways were gone.
     """
 
     video_id: str
@@ -70,6 +71,7 @@ class Moment:
     source: str | None
     confidence: float | None
     model_id: str
+    ways: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,6 +120,15 @@ def vector_moments(place: Place, vector: NDArray[np.float32], model_digest: str,
         StoreError: as `run_query`.
     """
     return _moments(place, "vectors", top, vector=vector.astype(float).tolist(), model_digest=model_digest)
+
+
+def written_moments(place: Place, phrase: str, top: int) -> list[Moment]:
+    """The best moments where a phrase is written in the picture, whatever its case, spaces and signs.
+
+    Raises:
+        StoreError: as `run_query`.
+    """
+    return _moments(place, "written", top, phrase=phrase)
 
 
 def embedded_videos(place: Place, model_digest: str) -> int:
