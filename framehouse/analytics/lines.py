@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,9 @@ class Zone(Params):
         return points
 
 
+Shape = TypeVar("Shape", Line, Zone)
+
+
 class LinesParams(TrackedParams):
     """Lines and zones, and which point of a box is where the object is."""
 
@@ -71,15 +74,19 @@ class LinesParams(TrackedParams):
         """Each has a name of its own; those without one are numbered."""
         if not self.lines and not self.zones:
             raise ValueError("neither a line nor a zone is given")
-        for what, shapes in (("lines", self.lines), ("zones", self.zones)):
-            named = tuple(
-                shape if shape.name else shape.model_copy(update={"name": f"{what[:-1]} {number}"})
-                for number, shape in enumerate(shapes, 1)
-            )
-            if len({shape.name for shape in named}) < len(named):
-                raise ValueError(f"two {what} have the same name")
-            object.__setattr__(self, what, named)
+        object.__setattr__(self, "lines", _with_names(self.lines, "line"))
+        object.__setattr__(self, "zones", _with_names(self.zones, "zone"))
         return self
+
+
+def _with_names(shapes: tuple[Shape, ...], what: str) -> tuple[Shape, ...]:
+    named = tuple(
+        shape if shape.name else shape.model_copy(update={"name": f"{what} {number}"})
+        for number, shape in enumerate(shapes, 1)
+    )
+    if len({shape.name for shape in named}) < len(named):
+        raise ValueError(f"two {what}s have the same name")
+    return named
 
 
 def judge(archive: Archive, video: Video, params: LinesParams, ruleset: Ruleset) -> Finding:

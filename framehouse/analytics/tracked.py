@@ -93,7 +93,7 @@ class Tracked:
     @property
     def until_s(self) -> float:
         """End of the video."""
-        return max(self.video.duration_s, *self.frames.time_offset_s[-1:].tolist(), 0.0)
+        return max(self.video.duration_s, float(self.frames.time_offset_s.max(initial=0.0)))
 
     def judged(self, score: NDArray[np.float64]) -> Judged:
         """A score for each frame of the ledger [F], as `intervals` takes it; gaps are NaN whatever it says."""
