@@ -25,10 +25,14 @@ from framehouse.store.search import Place
 from framehouse.store.session import Session
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
 __all__ = ["Notebook", "connect", "to_supervision"]
 
+FULL = 16384
+"""A side that no picture reaches: the frame at its own size."""
 Way = Literal["auto", "clip", "tags", "text"]
 
 
@@ -64,7 +68,7 @@ class Notebook(Session):
         store = self._settings.store
         place = Place(
             self._settings.store_dir, None if video_ids is None else tuple(video_ids),
-            timeout_s=store.query_timeout_s, memory=store.query_memory,
+            timeout_s=store.query_timeout_s, memory=store.query_memory, resident=True,
         )  # fmt: skip
         if by == "tags":
             answer = search_tags(query, place, top)
@@ -77,6 +81,23 @@ class Notebook(Session):
         found = pd.DataFrame([asdict(moment) for moment in answer.moments])
         found.attrs.update(way=answer.way, words=dict(answer.words), notes=list(answer.notes))
         return found
+
+    def picture(self, video_id: str, frame_offset: int, *, side: int = 960) -> NDArray[np.uint8]:
+        """A frame of a video whose file is on this machine: uint8 [height, width, 3] RGB, upright.
+
+        Args:
+            side: neither side is longer; it is never scaled up. Boxes are in pixels of the frame as it is: for those
+                ask with `side=FULL`.
+
+        Raises:
+            SourceNotFound: the file is not here; MediaError: no such frame, or it is damaged.
+        """
+        from framehouse.jobs.media import local_file  # noqa: PLC0415
+        from framehouse.render.stills import still  # noqa: PLC0415
+        from framehouse.video.probe import probe  # noqa: PLC0415
+
+        path = local_file(self._settings, video_id)
+        return still(path, probe(path, max_pixels=self._settings.source.max_pixels), frame_offset, side=side)
 
 
 def connect(home: Path | str | None = None, *, model: str = DEFAULT_MODEL) -> Notebook:

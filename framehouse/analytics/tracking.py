@@ -151,8 +151,10 @@ def _match(
     unlike = np.abs(np.log(size[:, None] / others[None, :])) / np.log(_LARGEST_RATIO)
     allowed = (far <= 1) & (unlike <= 1) & (live.kind[:, None] == kind[None, :])
     cost = np.where(allowed, far + _SIZE_WEIGHT * unlike, _NEVER)
-    pairs: NDArray[np.int64] = np.stack(linear_sum_assignment(cost), axis=1).astype(np.int64)
-    return pairs[allowed[pairs[:, 0], pairs[:, 1]]]
+    rows, columns = linear_sum_assignment(cost)
+    fits = allowed[rows, columns]
+    pairs: NDArray[np.int64] = np.stack([rows[fits], columns[fits]], axis=1).astype(np.int64)
+    return pairs
 
 
 def _moved(

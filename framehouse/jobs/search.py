@@ -30,7 +30,7 @@ def search_every_way(query: str, model: str, place: Place, top: int, settings: S
     """
     answers, notes, depth = [], [], max(top, min(top * _DEPTH, _DEEPEST))
     try:
-        answers.append(search_by_text(query, model, place, depth, settings, strict=True))
+        answers.append(_worth(search_by_text(query, model, place, depth, settings, strict=True)))
     except (ConfigError, StoreError) as error:
         if error.code == "search.empty":
             raise
@@ -41,11 +41,18 @@ def search_every_way(query: str, model: str, place: Place, top: int, settings: S
         if not answers or not error.code.startswith("search."):
             raise
         notes.append(f"not by tags: {error.message}")
-    written = search_written(query, place, depth)
-    if written.moments or not answers:
-        answers.append(written)
-    answer = fuse(answers, top) if len(answers) > 1 else replace(answers[0], moments=answers[0].moments[:top])
-    return replace(answer, notes=(*notes, *answer.notes))
+    answers.append(search_written(query, place, depth))
+    words = next((answer.words for answer in answers if answer.words), ())
+    found = [answer for answer in answers if answer.moments] or answers[:1]
+    answer = fuse(found, top) if len(found) > 1 else replace(found[0], moments=found[0].moments[:top])
+    return replace(answer, words=words, notes=(*notes, *answer.notes))
+
+
+def _worth(answer: Answer) -> Answer:
+    """Without the moments whose cosine is below half of the best one's: every video has some frame that fits least
+    badly."""
+    best = max((moment.score for moment in answer.moments), default=0.0)
+    return replace(answer, moments=tuple(moment for moment in answer.moments if moment.score >= best / 2))
 
 
 def search_by_text(

@@ -88,7 +88,7 @@ def fill(connection: Any, n_frames: int, n_detections: int) -> None:
 
 def questions(store: Path, vector: np.ndarray) -> dict[str, Callable[[], int]]:
     """Name -> a function that asks once and says how many rows came."""
-    place, numbers = Place(store), vector.astype(float).tolist()
+    numbers = vector.astype(float).tolist()
 
     def sql(query: str, params: dict[str, Any] | None = None) -> Callable[[], int]:
         return lambda: run_query(store, query, params=params).n_rows
@@ -98,7 +98,8 @@ def questions(store: Path, vector: np.ndarray) -> dict[str, Callable[[], int]]:
             SELECT list(video_id) FROM videos WHERE labels['camera'] = '3')) m
         WHERE near(m.video_id, m.start_s, 'person', 2, until_s := m.end_s) LIMIT 10"""
     return {
-        "moments": lambda: len(vector_moments(place, vector, DIGEST, 10)),
+        "moments": lambda: len(vector_moments(Place(store, resident=True), vector, DIGEST, 10)),
+        "moments_from_the_file": lambda: len(vector_moments(Place(store), vector, DIGEST, 10)),
         "moments_in_sql": sql("FROM moments($vector, 10, of_model := $digest)", {"vector": numbers, "digest": DIGEST}),
         "moments_objects_camera": sql(one_query, {"vector": numbers, "digest": DIGEST}),
         "group_by": sql("SELECT class_name, count(*), avg(confidence) FROM detections GROUP BY class_name"),

@@ -50,7 +50,7 @@ def search(wish: SearchWish, api: ApiContext, _: Admin) -> SearchAnswer:
     settings = api.settings
     place = Place(
         settings.store_dir, None if wish.video_ids is None else tuple(wish.video_ids),
-        timeout_s=settings.store.query_timeout_s, memory=settings.store.query_memory,
+        timeout_s=settings.store.query_timeout_s, memory=settings.store.query_memory, resident=True,
     )  # fmt: skip
     with api.query_slots:
         if wish.by == "tags":
