@@ -16,7 +16,9 @@ from framehouse.cli import (
     export,
     jobs,
     keys,
+    lines,
     models,
+    presence,
     prune,
     quarantine,
     render,
@@ -57,6 +59,8 @@ app.add_typer(videos.app, name="videos", help="List, show and probe videos.")
 app.command("results")(results.results)
 app.command("sql")(sql.sql)
 app.command("search")(search.search)
+app.command("lines")(lines.lines)
+app.command("presence")(presence.presence)
 app.add_typer(rulesets.app, name="rulesets", help="What was asked of the archive: lines, presence, scenes, policies …")
 app.command("scenes")(scenes.scenes)
 app.command("compare")(compare.compare)

@@ -27,6 +27,16 @@ Against = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="show it and keep nothing")]
 AsJson = Annotated[bool, typer.Option("--json", help="machine-readable")]
 
+Classes = Annotated[
+    list[str] | None, typer.Option("--class", "-c", help="only objects of this class; may be given again")
+]
+Model = Annotated[
+    str, typer.Option("--model", "-m", metavar="NAME[/VERSION]", help="whose boxes; default: the detector's")
+]
+Confidence = Annotated[
+    float | None, typer.Option("--confidence", min=0, max=1, help="least confidence of an object; default: the jobs'")
+]
+
 Rows = tuple[Sequence[str], Sequence[Sequence[Any]]]
 """Names of columns, and rows."""
 
