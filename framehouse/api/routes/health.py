@@ -38,7 +38,7 @@ class Health(BaseModel):
 def health(api: ApiContext, response: Response) -> Health:
     """Answers 200 as long as jobs can be taken and read, 503 when the state database does not answer."""
     parts = parts_of(api.settings)
-    engine = _engine(parts)
+    engine = engine_of(parts)
     state = _state(api)
     response.status_code = 200 if state == "ok" else 503
     return Health(
@@ -47,7 +47,8 @@ def health(api: ApiContext, response: Response) -> Health:
     )  # fmt: skip
 
 
-def _engine(parts: dict[str, str]) -> Literal["up", "partly", "away"]:
+def engine_of(parts: dict[str, str]) -> Literal["up", "partly", "away"]:
+    """Whether the engine runs, by the states of its parts (`parts_of`)."""
     if not parts:
         return "away"
     return "up" if set(parts.values()) == {"ready"} else "partly"

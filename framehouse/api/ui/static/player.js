@@ -75,7 +75,7 @@ function lack(text) {
 
 video.addEventListener("error", () => lack("The browser could not play this file. Its marks and its timeline are below all the same."));
 video.addEventListener("loadedmetadata", () => {
-  page.querySelector("[data-screen]").style.aspectRatio = `${told.width} / ${told.height}`;
+  page.querySelector("[data-screen]").style.aspectRatio = `${video.videoWidth} / ${video.videoHeight}`;
   to(told.start_s);
 });
 video.addEventListener("loadeddata", () => {
