@@ -3,8 +3,8 @@
 What a container would give is given in another way: addresses of services become ports of the loopback address, volumes
 and /tmp become folders, the image's programs those of this environment, `tritonserver` the packaged server (with our
 python onnxruntime backend for the native one). PostgreSQL and the bucket are not ours: the caller says where they are.
-Nothing of our own environment comes along, so what compose.yaml and the Dockerfile do not set is not there. Run by
-root, the processes are of the image's user, who may write to the folders of its volumes alone.
+Nothing of our own environment comes along, so what compose.yaml and the Dockerfile do not set is not there, and every
+file system is read-only but for those folders and /dev/shm (where the kernel lets us: `Topology.shield`).
 
 `PYTHONPATH=tests python tests/compose_as_processes.py` starts all of it and waits for Ctrl-C.
 """
@@ -36,7 +36,8 @@ from framehouse.ports import free_ports
 COMPOSE = ROOT / "docker" / "compose.yaml"
 DOCKERFILE = ROOT / "docker" / "app.Dockerfile"
 SECRETS = {"POSTGRES_PASSWORD": "pw", "S3_ACCESS_KEY": "key", "S3_SECRET_KEY": "secret", "GRAFANA_PASSWORD": "pw"}
-IMAGE_USER = 10001
+READ_ONLY = """mount --bind "$1" "$1" && mount --bind "$2" /tmp && mount -o remount,bind,ro / || exit 1
+cd "$3" && shift 3 && exec "$@" """
 _VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?:(?P<how>:-|:\?)(?P<text>[^}]*))?\}")
 _HEALTHY_S = 150.0
 _KEPT = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "LANG", "TZ")
@@ -100,16 +101,24 @@ class Topology:
     """Addresses that others provide: `postgres:5432/framehouse` to `127.0.0.1:5433/db1`."""
     document: dict[str, Any]
     running: dict[tuple[str, int], Running] = field(default_factory=dict)
+    is_shielded: bool = field(default=False, init=False)
+    """Whether each process has a mount namespace in which only our folder, and /tmp of its own, can be written to."""
     _ports: dict[tuple[str, int, int], int] = field(default_factory=dict)
 
-    @property
-    def user(self) -> dict[str, Any]:
-        """Arguments of subprocess: the image's user, where we are root and the user may read this checkout."""
-        if os.geteuid() != 0:
-            return {}
-        found: dict[str, Any] = {"user": IMAGE_USER, "group": IMAGE_USER, "extra_groups": []}
-        tried = subprocess.run([sys.executable, "-c", "import framehouse"], cwd=ROOT, capture_output=True, **found)
-        return found if tried.returncode == 0 else {}
+    def __post_init__(self) -> None:
+        self.is_shielded = True
+        trial = f"! touch '{ROOT}/.tried' && touch '{self.folder}/.tried' /tmp/.tried"
+        tried = subprocess.run([*self.shield("volumes", 0), "sh", "-c", trial], capture_output=True)
+        hidden = any(path.is_relative_to("/tmp") for path in (ROOT, Path(sys.prefix), Path(sys.base_prefix)))
+        self.is_shielded = tried.returncode == 0 and not hidden
+
+    def shield(self, service: str, index: int) -> list[str]:
+        """What a process is run by."""
+        if not self.is_shielded:
+            return []
+        own_tmp = self.volume(f"tmp-{service}-{index}")
+        places = [str(self.folder), str(own_tmp), str(ROOT)]
+        return ["unshare", "-rm", "--propagation", "private", "sh", "-c", READ_ONLY, "sh", *places]
 
     def port(self, service: str, number: int, index: int = 0) -> int:
         """The loopback port that stands for a container's port."""
@@ -137,7 +146,7 @@ class Topology:
             argv = ["python", "-m", *argv]
         words = [sys.executable if word == "python" else word for word in argv]
         with log.open("ab") as output:
-            process = _launch(words, environment, output, self.user)
+            process = self._launch([*self.shield(service, index), *self._owned(words)], environment, output)
         self.running[service, index] = Running(service, index, process, log, environment, prefix)
         return self.running[service, index]
 
@@ -163,7 +172,8 @@ class Topology:
             url = f"http://{self.address(service, 8000, index)}"
             words = [sys.executable, str(script), "--url", url]
         words = [sys.executable if word == "python" else word for word in words]
-        done = subprocess.run(words, env=environment, cwd=ROOT, capture_output=True, text=True, **self.user)
+        words = [*self.shield(service, index), *words]
+        done = subprocess.run(words, env=environment, cwd=ROOT, capture_output=True, text=True)
         return "" if done.returncode == 0 else (done.stderr.strip() or f"exit code {done.returncode}")
 
     def run_once(self, service: str) -> None:
@@ -173,9 +183,9 @@ class Topology:
 
     def command(self, *words: str, service: str = "api") -> subprocess.CompletedProcess[str]:
         """`docker compose exec SERVICE framehouse WORDS…`."""
-        argv = [sys.executable, "-m", "framehouse.cli.main", *words]
+        argv = [*self.shield(service, 0), sys.executable, "-m", "framehouse.cli.main", *words]
         environment = self.environment(service)
-        return subprocess.run(argv, env=environment, cwd=ROOT, capture_output=True, text=True, **self.user)
+        return subprocess.run(argv, env=environment, cwd=ROOT, capture_output=True, text=True)
 
     def environment(self, service: str, index: int = 0) -> dict[str, str]:
         """The environment of a service's process."""
@@ -199,19 +209,18 @@ class Topology:
         text = re.sub(r"\b0\.0\.0\.0\b", "127.0.0.1", text)
         places = {
             "/data": self.volume("data"), "/added": self.volume("data") / "models", "/engines": self.volume("engines"),
-            "/models": ROOT / "triton_models", "/tmp": self.volume(f"tmp-{service}-{index}"),
+            "/models": ROOT / "triton_models", "/tmp": self._tmp(service, index),
         }  # fmt: skip
         return re.sub(r"(?:^|(?<==))(/data|/added|/engines|/models|/tmp)(?=/|$)", lambda m: str(places[m[1]]), text)
 
+    def _tmp(self, service: str, index: int) -> Path:
+        return Path("/tmp") if self.is_shielded else self.volume(f"tmp-{service}-{index}")
+
     def volume(self, name: str) -> Path:
-        """The folder that stands for a volume; the image's user may write to it."""
+        """The folder that stands for a volume."""
         path = self.folder / name
         if not path.exists():
-            path.mkdir()
-            (path / "models").mkdir()
-            if owner := self.user.get("user"):
-                shutil.chown(path, owner, owner)
-                shutil.chown(path / "models", owner, owner)
+            (path / "models").mkdir(parents=True)
         return path
 
     def stop(self) -> None:
@@ -230,6 +239,16 @@ class Topology:
     def logs(self) -> str:
         """The end of every log."""
         return "\n".join(f"==== {path.name}\n{tail(path)}" for path in sorted((self.folder / "logs").glob("*.log")))
+
+    def _owned(self, words: Sequence[str]) -> list[str]:
+        """The command, ended by the kernel when we are."""
+        return [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), *words]
+
+    def _launch(self, words: Sequence[str], environment: dict[str, str], output: IO[bytes]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            words, env=environment, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            start_new_session=True,
+        )  # fmt: skip
 
     def _embedded(self, argv: list[str], environment: dict[str, str], prefix: str) -> tuple[list[str], dict[str, str]]:
         """The packaged server in place of the image's: the same arguments, and where its backends are."""
@@ -250,16 +269,6 @@ def _own(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: environment[name] for name in names}
 
 
-def _launch(
-    words: Sequence[str], environment: dict[str, str], output: IO[bytes], user: Mapping[str, Any]
-) -> subprocess.Popen[bytes]:
-    argv = [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), *words]
-    return subprocess.Popen(
-        argv, env=environment, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-        start_new_session=True, **user,
-    )  # fmt: skip
-
-
 def tail(path: Path, n_lines: int = 40) -> str:
     """The end of a log."""
     return "\n".join(path.read_text(errors="replace").splitlines()[-n_lines:])
@@ -273,7 +282,7 @@ def topology(given: Mapping[str, str], **variables: str) -> Iterator[Topology]:
         given: addresses that others provide.
         variables: of docker/.env.
     """
-    folder = Path(tempfile.mkdtemp(prefix="framehouse-compose-"))
+    folder = Path(tempfile.mkdtemp(prefix="framehouse-compose-", dir="/var/tmp"))
     folder.chmod(0o755)
     made = Topology(folder, given, read_compose({**SECRETS, **variables}))
     try:

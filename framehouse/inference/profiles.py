@@ -96,7 +96,7 @@ def shaping_parameters(config: Message) -> dict[str, str]:
 
 def _instances(config: Message, on_gpu: bool) -> str:
     """Twice as many as on one machine with everything else; on a GPU two, so that one computes while one copies."""
-    group = config["instance_group"][0]
+    group = config.get("instance_group", [{}])[0]
     count = 2 if on_gpu else 2 * int(group.get("count", [1])[0])
     return f"instance_group [ {{ count: {count} kind: {'KIND_GPU' if on_gpu else 'KIND_CPU'} }} ]\n"
 

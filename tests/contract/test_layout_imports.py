@@ -37,6 +37,7 @@ MODULES = (
     "telemetry",
     "readiness",
     "ports",
+    "repositories",
     "room",
     "samples",
 )
