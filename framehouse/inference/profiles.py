@@ -18,6 +18,7 @@ from pathlib import Path
 from framehouse.errors import ConfigError
 from framehouse.inference.model_config import CONFIG_NAME, CONFIGS_DIR, parameters, read_text
 from framehouse.inference.pbtxt import Message, parse
+from framehouse.results.files import write_whole
 
 PROFILES = ("cpu", "cpu-openvino", "gpu", "gpu-fp16")
 RUNTIME_PARAMETERS = (
@@ -61,6 +62,18 @@ def profile_text(config: str, profile: str) -> str:
     if n_found != 1:
         raise ConfigError("no instance_group on a line of its own", code="models.config")
     return _HEAD + text
+
+
+def write_profiles(folder: Path) -> None:
+    """Give a model folder the profiles that its config.pbtxt has; what is there already is written anew.
+
+    Raises:
+        ConfigError: as `profile_text`.
+    """
+    config = read_text(folder / CONFIG_NAME, code="models.config")
+    for profile in PROFILES:
+        if text := profile_text(config, profile):
+            write_whole(folder / CONFIGS_DIR / f"{profile}.pbtxt", text.encode())
 
 
 def profile_findings(folder: Path, config: Message) -> Iterator[str]:
@@ -107,7 +120,9 @@ def _accelerator(config: Message, profile: str) -> str:
     if profile == "cpu-openvino":
         return _ACCELERATORS % ("cpu", "openvino", "")
     if profile == "gpu-fp16":
-        shapes = {f"trt_profile_{kind}_shapes": _shapes(config, batch) for kind, batch in _batches(config).items()}
+        known = all(int(dim) > 0 for port in config.get("input", []) for dim in port["dims"])
+        batches = _batches(config) if known else {}
+        shapes = {f"trt_profile_{kind}_shapes": _shapes(config, batch) for kind, batch in batches.items()}
         engines = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": "/engines"}
         return _ACCELERATORS % ("gpu", "tensorrt", _entries({"precision_mode": "FP16", **engines, **shapes}))
     return ""

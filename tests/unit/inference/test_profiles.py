@@ -11,7 +11,7 @@ from framehouse.config import ROOT
 from framehouse.errors import ConfigError
 from framehouse.inference.model_config import accelerators
 from framehouse.inference.pbtxt import parse
-from framehouse.inference.profiles import PROFILES, profile_findings, profile_text
+from framehouse.inference.profiles import PROFILES, profile_findings, profile_text, write_profiles
 from framehouse.inference.repository import load_specs
 from framehouse.repositories import Repositories
 
@@ -123,3 +123,20 @@ def test_other_instances_give_the_same_rows(repository: Path) -> None:
 def test_half_precision_is_another_model(repository: Path) -> None:
     digests = {digest(repository, name) for name in ("", "gpu-fp16", "cpu-openvino")}
     assert len(digests) == 3
+
+
+def test_what_is_pulled_can_have_them_too(tmp_path: Path) -> None:
+    """Every config.pbtxt that `models pull` installs."""
+    found = [*(ROOT / "framehouse" / "inference" / "manifest").rglob("*.pbtxt")]
+    assert len(found) >= 8
+    for number, path in enumerate(found):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        shutil.copy(path, folder / "config.pbtxt")
+        write_profiles(folder)
+        assert list(profile_findings(folder, parse(path.read_text()))) == []
+
+
+def test_tensorrt_finds_free_shapes_itself() -> None:
+    free = NETWORK.replace("dims: [ 512, 512, 3 ]", "dims: [ -1, -1, 3 ]")
+    assert "trt_profile" not in profile_text(free, "gpu-fp16")
