@@ -82,7 +82,7 @@ def test_a_catalogue_goes_through_while_a_worker_and_a_triton_die(
 
     wait_until(made, lambda: any("chunk inferred" in log_of(made, f"dask-worker-{n}") for n in (1, 2)), "a first chunk")
     made.running["triton-1", 0].kill()
-    busy = max((0, 1), key=lambda n: log_of(made, f"prefect-worker-{n + 1}").count("Submitting flow run"))
+    busy = max((0, 1), key=lambda n: log_of(made, f"prefect-worker-{n + 1}").count("submitted to infrastructure"))
     made.running["prefect-worker", busy].kill()
     time.sleep(2)  # as long as a container engine waits before it starts them again
     made.start("triton-1")
