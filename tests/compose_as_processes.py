@@ -150,6 +150,20 @@ class Topology:
         self.running[service, index] = Running(service, index, process, log, environment, prefix)
         return self.running[service, index]
 
+    def restart(self, service: str, index: int = 0) -> None:
+        """As an update does it: SIGTERM, the service's own time to end, a new process. AssertionError: it took longer."""
+        running, spec = self.running[service, index], self.document["services"][service]
+        running.process.terminate()
+        try:
+            running.process.wait(float(spec["stop_grace_period"].removesuffix("s")))
+        except subprocess.TimeoutExpired:
+            running.kill()
+            raise AssertionError(f"{service} did not end in time:\n{tail(running.log)}") from None
+        finally:
+            if running.prefix:
+                drop_regions(running.prefix)
+        self.start(service, index)
+
     def wait_healthy(self, *services: str, limit_s: float = _HEALTHY_S) -> None:
         """Wait until the health check of each says so."""
         until = time.monotonic() + limit_s

@@ -113,6 +113,27 @@ def test_the_api_answers_those_who_have_a_key(made: Topology) -> None:
     assert not [secret for secret in SECRETS.values() if secret != "key" and f"={secret}" in made.logs()]
 
 
+def test_a_rolling_restart_loses_no_job(made: Topology, videos: list[Path]) -> None:
+    """Each service is stopped and started once while jobs run; each ends in its own time."""
+    before = {job["job_id"] for job in jobs(made)}
+    submitted = made.command("run", "s3://topology/videos/", "--fps", "5", "--no-wait", "--json")
+    assert submitted.returncode == 0, submitted.stderr
+    for service in ("triton-1", "loader", "dask-worker", "runner", "dask-scheduler", "api", "prefect-worker"):
+        made.restart(service)
+        if service == "triton-1":
+            made.wait_healthy(service)
+    made.restart("triton-2")
+
+    def rest() -> list[dict[str, Any]]:
+        return [job for job in jobs(made) if job["job_id"] not in before]
+
+    wait_until(made, lambda: all(job["status"] in ("done", "failed") for job in rest()), "the end of all jobs")
+    assert [job["status"] for job in rest()] == ["done"] * len(videos), f"{rest()}\n{made.logs()}"
+    amiss = made.command("sql", "SELECT * FROM completeness WHERE planned <> loaded", "--format", "json")
+    assert (amiss.returncode, json.loads(amiss.stdout)) == (0, []), amiss.stderr
+    made.wait_healthy(*(service for service, _ in made.running if service != "prepare"))
+
+
 def test_a_triton_that_lost_a_helper_is_unwell(made: Topology) -> None:
     """Its container is started again; Triton itself goes on calling itself ready."""
     server = psutil.Process(made.running["triton-2", 0].process.pid)
