@@ -151,7 +151,7 @@ class Topology:
         return self.running[service, index]
 
     def restart(self, service: str, index: int = 0) -> None:
-        """As an update does it: SIGTERM, the service's own time to end, a new process. AssertionError: it took longer."""
+        """As an update does it: SIGTERM, its own time to end, a new process. AssertionError: it took longer."""
         running, spec = self.running[service, index], self.document["services"][service]
         running.process.terminate()
         try:
