@@ -12,15 +12,20 @@ from framehouse.cli import (
     catalog,
     compare,
     db,
+    duplicates,
+    export,
     jobs,
     keys,
+    lines,
     models,
+    presence,
     prune,
     quarantine,
     render,
     results,
     rulesets,
     run,
+    scenes,
     search,
     serve,
     sql,
@@ -54,9 +59,14 @@ app.add_typer(videos.app, name="videos", help="List, show and probe videos.")
 app.command("results")(results.results)
 app.command("sql")(sql.sql)
 app.command("search")(search.search)
+app.command("lines")(lines.lines)
+app.command("presence")(presence.presence)
 app.add_typer(rulesets.app, name="rulesets", help="What was asked of the archive: lines, presence, scenes, policies …")
+app.command("scenes")(scenes.scenes)
 app.command("compare")(compare.compare)
+app.command("duplicates")(duplicates.duplicates)
 app.command("render")(render.render)
+app.command("export")(export.export)
 app.add_typer(models.app, name="models", help="The models that can be run.")
 app.command("prune")(prune.prune)
 app.add_typer(db.app, name="db", help="The analytics database.")
