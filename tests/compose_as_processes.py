@@ -40,6 +40,7 @@ READ_ONLY = """mount --bind "$1" "$1" && mount --bind "$2" /tmp && mount -o remo
 cd "$3" && shift 3 && exec "$@" """
 _VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?:(?P<how>:-|:\?)(?P<text>[^}]*))?\}")
 _HEALTHY_S = 150.0
+_RESTARTS = 3
 _KEPT = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "LANG", "TZ")
 """Of our own environment: they name the processor, not the product."""
 
@@ -165,11 +166,17 @@ class Topology:
         self.start(service, index)
 
     def wait_healthy(self, *services: str, limit_s: float = _HEALTHY_S) -> None:
-        """Wait until the health check of each says so."""
-        until = time.monotonic() + limit_s
-        for (service, index), running in self.running.items():
+        """Wait until the health check of each says so; one that ended is started again, as compose does it.
+
+        A Dask worker, for example, ends when its scheduler says good-bye. AssertionError: too late, or it ends each time.
+        """
+        until, n_ended = time.monotonic() + limit_s, 0
+        for (service, index), running in [*self.running.items()]:
             while service in services and self.health(service, index):
-                assert running.process.poll() is None, f"{service} ended:\n{tail(running.log)}"
+                if self.running[service, index].process.poll() is not None:
+                    n_ended += 1
+                    assert n_ended <= _RESTARTS, f"{service} ended:\n{tail(running.log)}"
+                    self.start(service, index)  # `restart: unless-stopped`
                 assert time.monotonic() < until, f"{service}: {self.health(service, index)}\n{tail(running.log)}"
                 time.sleep(0.5)
 

@@ -113,6 +113,7 @@ def test_the_api_answers_those_who_have_a_key(made: Topology) -> None:
     assert not [secret for secret in SECRETS.values() if secret != "key" and f"={secret}" in made.logs()]
 
 
+@pytest.mark.slow
 def test_a_rolling_restart_loses_no_job(made: Topology, videos: list[Path]) -> None:
     """Each service is stopped and started once while jobs run; each ends in its own time."""
     before = {job["job_id"] for job in jobs(made)}
@@ -123,6 +124,7 @@ def test_a_rolling_restart_loses_no_job(made: Topology, videos: list[Path]) -> N
         if service == "triton-1":
             made.wait_healthy(service)
     made.restart("triton-2")
+    made.wait_healthy("dask-scheduler", "dask-worker", "triton-2")
 
     def rest() -> list[dict[str, Any]]:
         return [job for job in jobs(made) if job["job_id"] not in before]
