@@ -165,10 +165,17 @@ class Topology:
                 drop_regions(running.prefix)
         self.start(service, index)
 
+    def tend(self) -> None:
+        """Start again what has ended and is to stay, as `restart: unless-stopped` does."""
+        for (service, index), running in [*self.running.items()]:
+            is_to_stay = self.document["services"][service]["restart"] == "unless-stopped"
+            if is_to_stay and running.process.poll() is not None:
+                self.start(service, index)
+
     def wait_healthy(self, *services: str, limit_s: float = _HEALTHY_S) -> None:
         """Wait until the health check of each says so; one that ended is started again, as compose does it.
 
-        A Dask worker, for example, ends when its scheduler says good-bye. AssertionError: too late, or it ends each time.
+        A Dask worker, for example, ends when its scheduler says good-bye. AssertionError: too late, or it ends always.
         """
         until, n_ended = time.monotonic() + limit_s, 0
         for (service, index), running in [*self.running.items()]:

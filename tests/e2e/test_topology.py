@@ -71,6 +71,7 @@ def wait_until(made: Topology, holds: Callable[[], bool], what: str, limit_s: fl
     until = time.monotonic() + limit_s
     while not holds():
         assert time.monotonic() < until, f"{what}\n{jobs(made)}\n{made.logs()}"
+        made.tend()
         time.sleep(0.3)
 
 
