@@ -30,6 +30,7 @@ from framehouse.cli import (
     serve,
     sql,
     stack,
+    tags,
     videos,
 )
 from framehouse.cli.exit_codes import exit_code
@@ -63,6 +64,7 @@ app.command("lines")(lines.lines)
 app.command("presence")(presence.presence)
 app.add_typer(rulesets.app, name="rulesets", help="What was asked of the archive: lines, presence, scenes, policies …")
 app.command("scenes")(scenes.scenes)
+app.command("tags")(tags.tags)
 app.command("compare")(compare.compare)
 app.command("duplicates")(duplicates.duplicates)
 app.command("render")(render.render)
