@@ -45,15 +45,27 @@ function show(job) {
   put(row, "[data-planned]", grouped(job.n_planned));
 }
 
-let wanted = 0;
-function again() {
-  if (wanted) return;
+// The buttons of a row depend on its status, so the page is loaded anew; not while somebody types or is about to click.
+let wanted = 0, isLeaving = false;
+function again(afterMs = 700) {
+  if (wanted || isLeaving) return;
   wanted = setTimeout(() => {
     wanted = 0;
     if (isBusy()) again();
-    else location.reload();
-  }, 700);
+    else if (!isLeaving) location.reload();
+  }, afterMs);
 }
+
+for (const act of ["pointerdown", "keydown"]) {
+  addEventListener(act, () => {
+    if (!wanted) return;
+    clearTimeout(wanted);
+    wanted = 0;
+    again(2000);
+  });
+}
+addEventListener("click", (event) => { isLeaving ||= event.target instanceof Element && event.target.closest("a[href^='/']") !== null; });
+addEventListener("submit", () => { isLeaving = true; });
 
 const source = new EventSource("/ui/events");
 source.addEventListener("job", (event) => show(JSON.parse(event.data)));
