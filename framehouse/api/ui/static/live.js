@@ -64,8 +64,12 @@ for (const act of ["pointerdown", "keydown"]) {
     again(2000);
   });
 }
-addEventListener("click", (event) => { isLeaving ||= event.target instanceof Element && event.target.closest("a[href^='/']") !== null; });
-addEventListener("submit", () => { isLeaving = true; });
+addEventListener("click", (event) => {
+  const isHere = event.target instanceof Element && event.target.closest("a[href^='/']:not([target])") !== null;
+  if (isHere && !event.ctrlKey && !event.metaKey && !event.shiftKey) isLeaving = true;
+});
+addEventListener("submit", (event) => { isLeaving ||= !event.defaultPrevented; });
+addEventListener("pageshow", () => { isLeaving = false; });
 
 const source = new EventSource("/ui/events");
 source.addEventListener("job", (event) => show(JSON.parse(event.data)));
@@ -89,6 +93,7 @@ if (form && file) {
   form.addEventListener("submit", async (event) => {
     if (!file.files.length) return;
     event.preventDefault();
+    isLeaving = true; // a reload would break the upload off
     try {
       const url = await send(file.files[0], form.elements.token.value, told);
       sources.value = [sources.value.trim(), url].filter(Boolean).join("\n");
@@ -96,6 +101,7 @@ if (form && file) {
       form.submit();
     } catch (problem) {
       told.textContent = problem.message;
+      isLeaving = false;
     }
   });
 }
