@@ -26,6 +26,7 @@ KINDS_OF: Mapping[Evidence, tuple[str, ...]] = {
 }  # fmt: skip
 NEVER_RAN = "never_ran"
 NO_VECTORS = "no_text_vectors"
+NOT_ASKED = "not_asked"
 
 Vectors = Callable[[str, Rule], Prompts | None]
 """(model digest, rule) -> vectors of its `phrases`, then of its `against`; None where there are none of this model."""
@@ -86,11 +87,8 @@ def judge_rule(rule: Rule, archive: Archive, video: Video, vectors: Vectors) -> 
     frames = archive.frames(model)
     hits = find_hits(rule, archive.rows(model), (video.width, video.height), prompts)
     judged = Judged(frames.frame_offset, frames.time_offset_s, frame_scores(rule, frames, hits), video.duration_s)
-    dark = unjudged(judged)
-    return Outcome(
-        rule, model.model_id, model.model_digest, find_intervals(judged, _wanted(rule)), dark,
-        _reasons(frames, dark), hits,
-    )  # fmt: skip
+    found, why = find_intervals(judged, _wanted(rule)), _reasons(frames, video.duration_s)
+    return Outcome(rule, model.model_id, model.model_digest, found, unjudged(judged), why, hits)
 
 
 def find_hits(rule: Rule, rows: FrameRows, size: tuple[int, int], prompts: Prompts | None = None) -> Hits:
@@ -140,10 +138,10 @@ def _wanted(rule: Rule) -> Wanted:
     return Wanted(enter, rule.stay, rule.min_s, rule.join_s)
 
 
-def _reasons(frames: Frames, dark: Stretches) -> tuple[str, ...]:
-    gaps = {str(reason) for reason in frames.gap_reason[~frames.loaded]}
-    holes = len(dark) and not gaps
-    return (*sorted(gaps), *(["not_asked"] if holes else []))
+def _reasons(frames: Frames, duration_s: float) -> tuple[str, ...]:
+    asked = Judged(frames.frame_offset, frames.time_offset_s, np.zeros(len(frames)), duration_s)
+    gaps = sorted({str(reason) for reason in frames.gap_reason[~frames.loaded]})
+    return (*gaps, *([NOT_ASKED] if len(unjudged(asked)) else []))
 
 
 def _dark(rule: Rule, model_id: str, digest: str, video: Video, why: str) -> Outcome:
