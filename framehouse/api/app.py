@@ -15,6 +15,7 @@ from framehouse.api.routes import (
     catalogs,
     docs,
     events,
+    findings,
     health,
     jobs,
     keys,
@@ -38,8 +39,8 @@ from framehouse.state import open_state
 from framehouse.state.keys import Keys, check_workspace
 
 _RESOURCES = (
-    docs, health, metrics, keys, jobs, ledger, shares, events, videos, catalogs, models, query, search, webhooks,
-    resumable, uploads, results, roboflow,
+    docs, health, metrics, keys, jobs, ledger, shares, events, videos, catalogs, models, query, search, findings,
+    webhooks, resumable, uploads, results, roboflow,
 )  # fmt: skip
 
 

@@ -52,7 +52,7 @@ def publish() -> None:
 
 @app.command()
 def rebuild() -> None:
-    """Make the database again from the lake alone (parts, plans, run records), and publish it.
+    """Make the database again from the lake alone (parts, plans, run records, findings), and publish it.
 
     Example: framehouse down && framehouse db rebuild && framehouse up
     """
@@ -64,4 +64,7 @@ def rebuild() -> None:
     done = rebuild_store(settings.store_dir, open_lake(*settings.lake_place), confidence=settings.jobs.confidence)
     for aside in done.set_aside:
         say(f"left out: {aside.path}: {aside.code}: {aside.message}")
-    say(f"published {done.snapshot.name}: {done.n_videos} videos, {done.n_jobs} jobs, {done.n_loads} sets of parts")
+    say(
+        f"published {done.snapshot.name}: {done.n_videos} videos, {done.n_jobs} jobs, {done.n_loads} sets of parts, "
+        f"{done.n_findings} findings"
+    )

@@ -19,6 +19,7 @@ from framehouse.cli import (
     quarantine,
     render,
     results,
+    rulesets,
     run,
     search,
     serve,
@@ -53,6 +54,7 @@ app.add_typer(videos.app, name="videos", help="List, show and probe videos.")
 app.command("results")(results.results)
 app.command("sql")(sql.sql)
 app.command("search")(search.search)
+app.add_typer(rulesets.app, name="rulesets", help="What was asked of the archive: lines, presence, scenes, policies …")
 app.command("compare")(compare.compare)
 app.command("render")(render.render)
 app.add_typer(models.app, name="models", help="The models that can be run.")

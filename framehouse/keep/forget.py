@@ -40,7 +40,7 @@ class Forgotten:
 
 
 def forget_video(places: Places, state: State, video_id: str) -> Forgotten:
-    """Remove a video's parts, plans, records, files and rows. A file or bucket of somebody else's is not touched.
+    """Remove a video's parts, plans, records, findings, files and rows. What is somebody else's is not touched.
 
     Safe to kill: the same call again does the rest.
 
@@ -98,7 +98,7 @@ class OldVideos:
             facts = stat_of(lake.video_path(video_id))
             age_s = now - ended.get(video_id, facts[0] if facts else now)
             if age_s > self.older_than_s and not keeping.is_video_needed(video_id):
-                n_files, n_bytes = sized(lake.root.glob(f"*/{video_id}*"))
+                n_files, n_bytes = sized(_of_video(lake, video_id))
                 yield Found(self.kind, video_id, n_files, n_bytes, f"its last job ended {days(age_s)} ago")
 
     def remove(self, found: Found) -> bool:
@@ -124,12 +124,17 @@ def _jobs_in_lake(lake: Lake, video_id: str) -> list[str]:
 
 
 def _files(places: Places, video_id: str, jobs: dict[str, str | None]) -> Iterable[Path]:
-    yield from sorted(places.lake.root.glob(f"*/{video_id}*"))
+    yield from _of_video(places.lake, video_id)
     for job_id, upload_id in jobs.items():
         yield from (p for p in (places.lake.plan_path(job_id), places.lake.run_path(job_id)) if p.exists())
         yield from sorted(places.result_dir.glob(f"{job_id}-*"))
         if upload_id and (places.upload_dir / upload_id).exists():
             yield places.upload_dir / upload_id
+
+
+def _of_video(lake: Lake, video_id: str) -> list[Path]:
+    """What the lake holds under a video's name: parts, record, findings."""
+    return sorted([*lake.root.glob(f"*/{video_id}*"), *lake.root.glob(f"findings/*/{video_id}*")])
 
 
 def _remove(path: Path) -> None:

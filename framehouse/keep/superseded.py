@@ -10,6 +10,7 @@ from pathlib import Path
 
 from framehouse.keep.sweep import Found, sized
 from framehouse.results.files import make_folder
+from framehouse.results.finding_files import delete_finding, heads_of
 from framehouse.results.lake import Lake
 from framehouse.state import State
 from framehouse.state.keeping import Keeping
@@ -19,7 +20,8 @@ _LEASE_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Superseded:
-    """Parts by model digests that none of the models of this installation has; their rows leave the tables as well.
+    """Parts by model digests that none of the models of this installation has; their rows leave the tables as well,
+    and so does what rulesets found in them.
 
     What goes is moved to `lake/gone/` first: a death in the midst leaves it there, and the next look goes on with it.
     """
@@ -64,6 +66,10 @@ class Superseded:
     def _finish(self, going: Path) -> bool:
         video_id, _, digest = going.name.partition(".")
         self.state.request_load([(video_id, digest)])
+        stale = [head.ruleset.ruleset_id for head in heads_of(self.lake, video_id) if digest in head.model_digests]
+        for ruleset_id in stale:
+            delete_finding(self.lake, ruleset_id, video_id)
+        self.state.request_findings([(ruleset_id, video_id) for ruleset_id in stale])
         if going.exists():
             shutil.rmtree(going)
         return True

@@ -7,6 +7,7 @@ Everything else is made from it. The names are the same in both::
     runs/<job_id>.json          how the job went
     videos/<video_id>.json      what the container said, and where copies were seen
     places/<video_id>/<hash>.json   in a bucket: where copies were seen, an object each, so that hosts need no lock
+    findings/<ruleset_id>/<video_id>.parquet    what a ruleset found in a video (`finding_files`)
     media/<video_id>            in a bucket: bytes of a video that only one host has
 """
 

@@ -31,7 +31,8 @@ log = structlog.get_logger(__name__)
 LOADED, GAP = "loaded", "gap"
 LATER_SCHEMA = "results.schema_version"
 """Code of the error about a file of a later release."""
-_META = "framehouse."
+META = "framehouse."
+"""Before the name of each fact in the metadata of a file."""
 _LEDGER: dict[str, pa.DataType] = {
     "frame_offset": pa.int64(),
     "pts": pa.int64(),
@@ -311,7 +312,7 @@ def to_parquet(table: pa.Table, facts: Mapping[str, str]) -> memoryview:
     with pq.ParquetWriter(sink, table.schema, **options) as writer:
         writer.write_table(table)
         facts = {**facts, "check": _digest(facts)}
-        writer.add_key_value_metadata({_META + name: value for name, value in facts.items()})
+        writer.add_key_value_metadata({META + name: value for name, value in facts.items()})
     return sink.getbuffer()
 
 
@@ -336,9 +337,7 @@ def parsed_parquet(file: BinaryIO, path: Path, columns: Sequence[str] | None = N
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise _unreadable(path, (str(error) or type(error).__name__).splitlines()[0]) from error
-    facts = {
-        k.decode("utf-8", "replace").removeprefix(_META): v.decode("utf-8", "replace") for k, v in metadata.items()
-    }
+    facts = {k.decode("utf-8", "replace").removeprefix(META): v.decode("utf-8", "replace") for k, v in metadata.items()}
     check, version = facts.pop("check", ""), facts.get("schema_version", "")
     if check != _digest(facts) or not version.isdigit():
         raise _unreadable(path, "no whole Framehouse header")

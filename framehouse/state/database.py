@@ -421,6 +421,14 @@ class State:
                 seq = append_load(connection, "job", job_id=job_id)
         return seq
 
+    def request_findings(self, keys: Iterable[tuple[str, str]]) -> int:
+        """Ask the loader for these (ruleset_id, video_id), new or gone; returns the last sequence number."""
+        seq = 0
+        with self._write() as connection:
+            for ruleset_id, video_id in keys:
+                seq = append_load(connection, "finding", video_id=video_id, model_digest=ruleset_id)
+        return seq
+
     def loads_after(self, seq: int) -> list[LoadRow]:
         """Load wishes with a higher number, in order; an earlier wish for the same thing is left out."""
         query = sa.select(load_log).where(load_log.c.seq > seq).order_by(load_log.c.seq)

@@ -101,11 +101,11 @@ class Lease:
 class LoadRow:
     """One wish to the loader: "load what the lake holds of this", or "forget this video".
 
-    Sequence numbers are in commit order.
+    Sequence numbers are in commit order. Of a finding, `model_digest` is the ruleset_id.
     """
 
     seq: int
-    kind: Literal["parts", "job", "video", "forget"]
+    kind: Literal["parts", "job", "video", "forget", "finding"]
     video_id: str | None
     model_digest: str | None
     job_id: str | None

@@ -28,10 +28,21 @@ _ROWS = {
     " landmarks, yaw_rad, pitch_rad FROM gazes",
     "texts": "SELECT video_id, frame_offset, model_digest, text_id, model_id, text, confidence, x, y, width, height,"
     " polygon FROM texts",
+    "findings": "SELECT ruleset_id, video_id, input_digest, model_digests, n_events, n_scenes, n_tracks, judged_s,"
+    " unjudged_s FROM findings",
+    "rulesets": "SELECT ruleset_id, kind, params, version FROM rulesets",
+    "events": "SELECT event_id, ruleset_id, video_id, kind, time_offset_s, end_s, frame_offset, tracker_id, class_name,"
+    " score, facts FROM events",
+    "scenes": "SELECT ruleset_id, video_id, scene_id, start_s, end_s, first_frame_offset, last_frame_offset, facts"
+    " FROM scenes",
+    "tracks": "SELECT ruleset_id, video_id, model_digest, frame_offset, detection_id, tracker_id FROM tracks",
     "completeness": "SELECT video_id, model_id, model_digest, n_planned, n_loaded, n_gaps, n_open, n_unexplained,"
     " n_unplanned FROM completeness",
 }
-_SINCE = {"classifications": 2, "embeddings": 2, "gazes": 2, "texts": 2}
+_SINCE = {
+    **dict.fromkeys(("classifications", "embeddings", "gazes", "texts"), 2),
+    **dict.fromkeys(("findings", "rulesets", "events", "scenes", "tracks"), 6),
+}
 """Table -> first schema version that has it; the others are of the first."""
 
 

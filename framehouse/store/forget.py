@@ -23,4 +23,5 @@ def forget_video(connection: duckdb.DuckDBPyConnection, video_id: str) -> Loaded
     keys = {"video_id": [video_id], "job_id": jobs}
     for table, column in fetch(connection, _TABLES):
         connection.execute(f'DELETE FROM "{table}" WHERE "{column}" IN (SELECT unnest(?::VARCHAR[]))', [keys[column]])  # noqa: S608
+    connection.execute("DELETE FROM rulesets WHERE ruleset_id NOT IN (SELECT ruleset_id FROM findings)")
     return Loaded()

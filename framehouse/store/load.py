@@ -109,7 +109,7 @@ def load_parts(connection: duckdb.DuckDBPyConnection, lake: Lake, video_id: str,
     key = {"video_id": video_id, "model_digest": model_digest}
     for table in dict.fromkeys(record.table for record in KINDS.values()):
         connection.execute(f"DELETE FROM {table} WHERE video_id = ? AND model_digest = ?", [video_id, model_digest])  # noqa: S608
-    with _registered(connection, "picked", picked.table):
+    with registered(connection, "picked", picked.table):
         run_script(connection, "loads/ledger.sql", key)
         for kind, paths in picked.paths.items():
             run_script(connection, f"loads/{kind}.sql", {**key, "paths": [glob.escape(path) for path in paths]})
@@ -126,20 +126,20 @@ def load_job(connection: duckdb.DuckDBPyConnection, lake: Lake, job_id: str) -> 
     try:
         run, plan = lake.read_run(job_id), lake.read_plan(job_id)
     except ResultsError as error:
-        return Loaded(0, (_report(error, lake.run_path(job_id)),))
+        return Loaded(0, (report(error, lake.run_path(job_id)),))
     video_id = plan[0] if plan else (run.video_id if run else None)
     aside = load_video(connection, lake, video_id) if video_id else ()
     if run:
         expected = pa.Table.from_pylist([asdict(run.estimate)] if run.estimate else [], schema=_ESTIMATE)
         with (
-            _registered(connection, "incoming_uses", _uses(run)),
-            _registered(connection, "incoming_estimate", expected),
+            registered(connection, "incoming_uses", _uses(run)),
+            registered(connection, "incoming_estimate", expected),
         ):
             run_script(connection, "loads/job.sql", _job_columns(run))
     if plan:
         frames = plan[1]
         table = pa.table({"frame_offset": frames.frame_offset, "pts": frames.pts, "target_s": frames.target_s})
-        with _registered(connection, "incoming_plan", table):
+        with registered(connection, "incoming_plan", table):
             run_script(connection, "loads/plan.sql", {"job_id": job_id, "video_id": video_id})
         run_script(connection, "loads/frame_times.sql", {"video_id": video_id})
     return Loaded(plan[1].frame_offset.size if plan else 0, aside)
@@ -154,13 +154,13 @@ def load_video(connection: duckdb.DuckDBPyConnection, lake: Lake, video_id: str)
     try:
         record = lake.read_video(video_id)
     except ResultsError as error:
-        return (_report(error, lake.video_path(video_id)),)
+        return (report(error, lake.video_path(video_id)),)
     if record is not None:
         times = ("modified_at", "seen_at", "gone_at")
         places = [
-            {**asdict(place), **{name: _instant(getattr(place, name)) for name in times}} for place in record.locations
+            {**asdict(place), **{name: instant(getattr(place, name)) for name in times}} for place in record.locations
         ]
-        with _registered(connection, "incoming_locations", pa.Table.from_pylist(places, schema=_LOCATIONS)):
+        with registered(connection, "incoming_locations", pa.Table.from_pylist(places, schema=_LOCATIONS)):
             run_script(connection, "loads/video.sql", _video_columns(record))
     return ()
 
@@ -186,7 +186,7 @@ def _pick_listed(lake: Lake, video_id: str, model_digest: str) -> Picked:
             place = lake.set_aside(video_id, model_digest, path, error)
             aside.append(SetAside(place, error.code, error.message, video_id))
         except ResultsError as error:  # of a later release: it stays where it is
-            aside.append(_report(error, path))
+            aside.append(report(error, path))
         else:  # the rows stay on disk: a long video has millions
             parts.append((str(path), replace(part, rows=KINDS[part.header.kind].empty())))
     paths: dict[str, list[str]] = {}
@@ -250,13 +250,13 @@ def _video_columns(record: VideoRecord) -> dict[str, object]:
         "time_base_num": time_base.numerator,
         "time_base_den": time_base.denominator,
         "damage": list(record.damage),
-        "recorded_at": _instant(record.recorded_at),
-        "first_seen_at": _instant(record.first_seen_at),
+        "recorded_at": instant(record.recorded_at),
+        "first_seen_at": instant(record.first_seen_at),
     }
 
 
 def _job_columns(run: RunRecord) -> dict[str, object]:
-    times = {name: _instant(getattr(run, name)) for name in ("submitted_at", "started_at", "finished_at")}
+    times = {name: instant(getattr(run, name)) for name in ("submitted_at", "started_at", "finished_at")}
     return {**asdict(run), **times, "models": [use.model_id for use in run.models]}
 
 
@@ -274,7 +274,7 @@ def _uses(run: RunRecord) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=_USES)
 
 
-def _instant(text: str | None) -> datetime | None:
+def instant(text: str | None) -> datetime | None:
     """ISO 8601 to naive UTC; None for what is no time (a container may say anything)."""
     try:
         moment = datetime.fromisoformat(text) if text else None
@@ -283,13 +283,14 @@ def _instant(text: str | None) -> datetime | None:
     return moment.astimezone(UTC).replace(tzinfo=None) if moment and moment.tzinfo else moment
 
 
-def _report(error: ResultsError, path: Path) -> SetAside:
+def report(error: ResultsError, path: Path) -> SetAside:
+    """Log that a file of the lake was not loaded, and say so in the receipt."""
     log.error("not loaded", path=str(path), code=error.code, cause=error.message)
     return SetAside(str(path), error.code, error.message)
 
 
 @contextmanager
-def _registered(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> Iterator[None]:
+def registered(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> Iterator[None]:
     """An Arrow table under a name for the length of a block."""
     connection.register(name, table)
     try:

@@ -28,6 +28,7 @@ from framehouse.results.lake import Lake
 from framehouse.store.connection import fetch, reading, transaction, writing
 from framehouse.store.forget import forget_video
 from framehouse.store.load import Loaded, SetAside, load_job, load_parts, load_video
+from framehouse.store.load_finding import load_finding
 from framehouse.store.migrate import is_current, migrate
 from framehouse.store.snapshots import (
     claim,
@@ -51,11 +52,11 @@ DEFAULT_CONFIDENCE = 0.4
 
 @dataclass(frozen=True, slots=True)
 class LoadEntry:
-    """One row of the load log: load the parts of a video by a model digest, a job, or where a video lies; or forget a
-    video."""
+    """One row of the load log: load the parts of a video by a model digest, a job, where a video lies, a finding (its
+    ruleset_id is in `model_digest`); or forget a video."""
 
     seq: int
-    kind: Literal["parts", "job", "video", "forget"]
+    kind: Literal["parts", "job", "video", "forget", "finding"]
     video_id: str | None = None
     model_digest: str | None = None
     job_id: str | None = None
@@ -251,6 +252,8 @@ class Publisher:
                 receipt = Loaded(0, load_video(connection, self._lake, entry.video_id or ""))
             elif entry.kind == "forget":
                 receipt = forget_video(connection, entry.video_id or "")
+            elif entry.kind == "finding":
+                receipt = load_finding(connection, self._lake, entry.model_digest or "", entry.video_id or "")
             else:
                 receipt = load_parts(connection, self._lake, entry.video_id or "", entry.model_digest or "")
             note(connection, entry)

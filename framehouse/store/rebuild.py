@@ -1,4 +1,4 @@
-"""Make the database again from parts, plans, run records and video records alone."""
+"""Make the database again from parts, plans, run records, video records and findings alone."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from pathlib import Path
 import duckdb
 import structlog
 
+from framehouse.results.finding_files import finding_keys
 from framehouse.results.lake import Lake
 from framehouse.store.connection import transaction
 from framehouse.store.load import SetAside, load_job, load_parts, load_video
+from framehouse.store.load_finding import load_finding
 from framehouse.store.publish import DEFAULT_CONFIDENCE, Publisher
 from framehouse.store.snapshots import remove_database, snapshots
 
@@ -26,6 +28,7 @@ class Rebuilt:
     n_videos: int
     n_jobs: int
     n_loads: int
+    n_findings: int
     set_aside: tuple[SetAside, ...]
 
 
@@ -46,7 +49,7 @@ def rebuild(store_dir: Path, lake: Lake, *, confidence: float = DEFAULT_CONFIDEN
                 remove_database(older)
     aside = tuple(dict.fromkeys(filling.set_aside))
     log.info("rebuilt", snapshot=snapshot.name, n_videos=filling.n_videos, n_jobs=filling.n_jobs)
-    return Rebuilt(snapshot, filling.n_videos, filling.n_jobs, filling.n_loads, aside)
+    return Rebuilt(snapshot, filling.n_videos, filling.n_jobs, filling.n_loads, filling.n_findings, aside)
 
 
 @dataclass(slots=True)
@@ -55,10 +58,11 @@ class _Filling:
     n_videos: int = 0
     n_jobs: int = 0
     n_loads: int = 0
+    n_findings: int = 0
     set_aside: list[SetAside] = field(default_factory=list)
 
     def fill(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Everything in the lake: videos, then jobs, then parts; a transaction each."""
+        """Everything in the lake: videos, then jobs, then parts, then findings; a transaction each."""
         for video_id in self.lake.video_ids():
             with transaction(connection):
                 self.set_aside += load_video(connection, self.lake, video_id)
@@ -71,3 +75,7 @@ class _Filling:
             with transaction(connection):
                 self.set_aside += load_parts(connection, self.lake, video_id, model_digest).set_aside
             self.n_loads += 1
+        for ruleset_id, video_id in finding_keys(self.lake):
+            with transaction(connection):
+                self.set_aside += load_finding(connection, self.lake, ruleset_id, video_id).set_aside
+            self.n_findings += 1

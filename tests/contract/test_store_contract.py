@@ -39,6 +39,7 @@ from lakes import DETECTOR, plan, put_job, put_part, run, small_lake, video, vid
 TABLES = {
     "videos", "video_locations", "jobs", "job_frames", "frames", "inferences", "detections", "usage", "schema_version",
     "loads", "settings", "job_estimates", "classifications", "embeddings", "gazes", "texts",
+    "findings", "rulesets", "events", "scenes", "tracks",
 }  # fmt: skip
 PROMISED = {
     "videos": "video_id content_sha256 size_bytes container codec width height rotation_deg timing video_fps n_frames"
@@ -52,6 +53,11 @@ PROMISED = {
     "detections": "video_id frame_offset model_digest detection_id model_id class_id class_name confidence x y width"
     " height mask keypoints",
     "usage": "job_id model_id n_frames n_inferred infer_s decode_s bytes",
+    "rulesets": "ruleset_id kind name params version first_used_at",
+    "findings": "ruleset_id video_id n_events judged_s unjudged_s",
+    "events": "event_id ruleset_id video_id kind time_offset_s end_s frame_offset tracker_id class_name score facts",
+    "scenes": "ruleset_id video_id scene_id start_s end_s first_frame_offset last_frame_offset facts",
+    "tracks": "ruleset_id video_id model_digest frame_offset detection_id tracker_id",
     "estimates": "job_id expected_frames n_frames expected_s low_s high_s worked_s expected_fetch_bytes fetched_bytes",
     "failed_videos": "cause stage second retry_command",
     "completeness": "video_id model_digest n_planned n_loaded n_gaps n_unexplained",
