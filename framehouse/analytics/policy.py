@@ -16,14 +16,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from framehouse.analytics.intervals import union
-from framehouse.analytics.policy_file import Policy, Rule
-from framehouse.analytics.policy_judge import NEVER_RAN, NO_VECTORS, NOT_ASKED, Hits, Outcome, judge_rule
+from framehouse.analytics.policy_file import Rule
+from framehouse.analytics.policy_judge import NEVER_RAN, NOT_ASKED, Hits, Outcome, judge_rule
 from framehouse.analytics.use import Params, Use
 from framehouse.results.elements.base import Prompts
 from framehouse.results.findings import Event, Events, Finding, Ruleset, input_digest
@@ -34,20 +34,43 @@ _VERSION = 1
 _MOST_BOXES = 20
 _REASONS: Mapping[str, str] = {
     NEVER_RAN: "{model} never ran on this video: framehouse run FILE --model {model}",
-    NO_VECTORS: "the phrases have no vectors of this video's model: framehouse up, and check framehouse models list",
     NOT_ASKED: "frames that no finished job asked {model} about: framehouse backfill",
 }
 
 
 class PolicyParams(Params):
-    """A policy as parameters of a ruleset; `vectors` are no part of its identity, being made of its texts.
+    """A policy as parameters of a ruleset.
 
-    `vectors`: model digest -> text -> vector in the space of that model; `logit_scale` by model digest.
+    What its phrases are in the spaces of some models comes from `known_as`: no part of what was asked, as it is made of
+    the texts alone.
     """
 
-    rules: tuple[Rule, ...] = Field(min_length=1)
-    vectors: Mapping[str, Mapping[str, tuple[float, ...]]] = Field(default={}, exclude=True, repr=False)
-    logit_scale: Mapping[str, float] = Field(default={}, exclude=True, repr=False)
+    rules: tuple[Rule, ...] = Field(min_length=1, max_length=200)
+    _vectors: Mapping[str, Prompts] = PrivateAttr(default_factory=dict)
+    _missing: str = PrivateAttr(default="its phrases were not made vectors of")
+
+    def known_as(self, vectors: Mapping[str, Prompts], missing: str) -> Self:
+        """The same with vectors of its texts by model digest, and why there are none of other models."""
+        copy = self.model_copy()
+        copy._vectors, copy._missing = vectors, missing
+        return copy
+
+    def prompts(self, model_digest: str, rule: Rule) -> Prompts | str:
+        """Vectors of a rule's `phrases`, then of its `against`, in the space of a model; or why there are none."""
+        found = self._vectors.get(model_digest)
+        if found is None:
+            return self._missing
+        known, texts = dict(zip(found.names, found.vectors, strict=True)), (*rule.phrases, *rule.against)
+        return Prompts("labels", texts, tuple(known[text] for text in texts), found.logit_scale)
+
+    @property
+    def phrases(self) -> dict[str, tuple[str, ...]]:
+        """Model as rules name it -> every text of its rules, each once."""
+        texts: dict[str, dict[str, None]] = {}
+        for rule in self.rules:
+            if rule.evidence == "phrases":
+                texts.setdefault(rule.model, {}).update(dict.fromkeys((*rule.phrases, *rule.against)))
+        return {model: tuple(each) for model, each in texts.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +85,9 @@ class Line:
     facts: Mapping[str, Any]
 
 
-def params_of(policy: Policy, vectors: Mapping[str, Prompts] | None = None) -> PolicyParams:
-    """Parameters of a policy, with what its phrases are in the spaces of some models (by digest; names are texts)."""
-    made = vectors or {}
-    return PolicyParams(
-        rules=policy.rules,
-        vectors={key: dict(zip(found.names, found.vectors, strict=True)) for key, found in made.items()},
-        logit_scale={key: found.logit_scale for key, found in made.items()},
-    )
-
-
 def judge(archive: Archive, video: Video, params: PolicyParams, ruleset: Ruleset) -> Finding:
     """Every rule in one video. What no rule could judge is an event too: silence is not a clean video."""
-    outcomes = [judge_rule(rule, archive, video, _vectors(params)) for rule in params.rules]
+    outcomes = [judge_rule(rule, archive, video, params.prompts) for rule in params.rules]
     dark = union(*(outcome.dark for outcome in outcomes)).total_s
     return Finding.of(
         ruleset,
@@ -111,16 +124,6 @@ def unjudged_rules(finding: Finding, duration_s: float, allowed: float = 0.0) ->
 def why_not(codes: Sequence[str], model: str) -> str:
     """Why a rule could not judge, in words; a gap's own code stays as it is."""
     return "; ".join(_REASONS.get(code, code).format(model=model) for code in codes)
-
-
-def _vectors(params: PolicyParams) -> Any:
-    def find(model_digest: str, rule: Rule) -> Prompts | None:
-        known, texts = params.vectors.get(model_digest, {}), (*rule.phrases, *rule.against)
-        if not all(text in known for text in texts):
-            return None
-        return Prompts("labels", texts, tuple(known[text] for text in texts), params.logit_scale[model_digest])
-
-    return find
 
 
 def _events(outcome: Outcome) -> Iterator[Event]:

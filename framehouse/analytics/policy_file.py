@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from framehouse.analytics.written import words_of
+from framehouse.analytics.written import has_pattern, words_of
 from framehouse.errors import ConfigError
 
 Evidence = Literal["classes", "tags", "texts", "phrases"]
@@ -64,7 +63,8 @@ class Rule(_Form):
     """
 
     name: _Name
-    why: str = Field(default="", max_length=500)
+    why: str = Field(default="", max_length=500, exclude=True)
+    """For people; no part of what was asked."""
     model: str = Field(default="", max_length=100)
     """slug or slug/version; empty for the usual one of the evidence."""
     classes: tuple[_Line, ...] = ()
@@ -126,11 +126,6 @@ class Policy(_Form):
     allow_unjudged: _Share = 0.0
     rules: tuple[Rule, ...] = Field(min_length=1, max_length=200)
 
-    @property
-    def params(self) -> dict[str, Any]:
-        """What shapes its findings, for a ruleset; names of rules are part of them, comments are not."""
-        return {"rules": [rule.model_dump(mode="json", exclude={"why"}) for rule in self.rules]}
-
 
 @dataclass(frozen=True, slots=True)
 class Read:
@@ -187,18 +182,18 @@ def parse_policy(text: str, where: str) -> Read:
     return Read(None if faults else policy, tuple(in_order))
 
 
-def unknown_labels(policy: Policy, labels: Mapping[str, Sequence[str]]) -> list[str]:
+def unknown_labels(rules: Sequence[Rule], labels: Mapping[str, Sequence[str]]) -> list[str]:
     """One line for each class or tag that the rule's model cannot give, as such a rule would never find anything.
 
     Args:
         labels: model as the rules name it -> its classes; a model that is not named here is not checked.
 
     >>> rule = Rule(name="phone", classes=("cel phone",))
-    >>> unknown_labels(Policy(name="exam", rules=(rule,)), {"detector": ["person", "cell phone"]})
+    >>> unknown_labels([rule], {"detector": ["person", "cell phone"]})
     ['rule "phone": detector has no class "cel phone"; did you mean "cell phone"?']
     """
     found = []
-    for rule in policy.rules:
+    for rule in rules:
         known = labels.get(rule.model)
         if rule.evidence not in ("classes", "tags") or known is None:
             continue
@@ -234,10 +229,10 @@ def _contradictions(rule: Rule) -> Iterator[str]:
     yield from (f'"{text}" has no letter to look for' for text in rule.texts if not words_of(text))
     for pattern in rule.patterns:
         try:
-            if re.compile(pattern, re.IGNORECASE).match(""):
+            if has_pattern([""], pattern)[0]:
                 yield f'the pattern "{pattern}" fits an empty text, so it fits everything'
-        except re.error as error:
-            yield f'"{pattern}" is no regular expression: {error}'
+        except ValueError as error:
+            yield f'"{pattern}" is no regular expression: {str(error).removeprefix("Invalid regular expression: ")}'
 
 
 def _faults(where: str, tree: Any, given: Mapping[str, Any], detail: ErrorDetails) -> list[str]:

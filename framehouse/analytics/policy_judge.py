@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from framehouse.analytics.intervals import Intervals, Judged, Stretches, Wanted, find_intervals, unjudged
 from framehouse.analytics.policy_file import Evidence, Rule
-from framehouse.analytics.written import Wordlist
+from framehouse.analytics.written import Wordlist, has_pattern
 from framehouse.errors import StoreError
 from framehouse.results.contract import FrameRows
 from framehouse.results.elements.base import Prompts
@@ -25,11 +25,10 @@ KINDS_OF: Mapping[Evidence, tuple[str, ...]] = {
     "classes": BOXES, "tags": ("classifications", "multilabels"), "texts": ("texts",), "phrases": ("embeddings",),
 }  # fmt: skip
 NEVER_RAN = "never_ran"
-NO_VECTORS = "no_text_vectors"
 NOT_ASKED = "not_asked"
 
-Vectors = Callable[[str, Rule], Prompts | None]
-"""(model digest, rule) -> vectors of its `phrases`, then of its `against`; None where there are none of this model."""
+Vectors = Callable[[str, Rule], Prompts | str]
+"""(model digest, rule) -> vectors of its `phrases`, then of its `against`; or why there are none of this model."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,8 +58,8 @@ class Outcome:
         model_id, model_digest: whose rows it was judged by; empty when none was there.
         intervals: when the rule says yes.
         dark: what could not be judged.
-        why_dark: codes of the reasons: those of gaps, `never_ran`, `no_text_vectors`, `not_asked` (frames that nobody
-            asked about).
+        why_dark: the reasons: codes of gaps, `never_ran`, `not_asked` (frames that nobody asked about), or why there
+            are no vectors of its phrases.
         hits: the rows behind it.
     """
 
@@ -82,8 +81,8 @@ def judge_rule(rule: Rule, archive: Archive, video: Video, vectors: Vectors) -> 
             raise
         return _dark(rule, "", "", video, NEVER_RAN)
     prompts = vectors(model.model_digest, rule) if rule.evidence == "phrases" else None
-    if rule.evidence == "phrases" and prompts is None:
-        return _dark(rule, model.model_id, model.model_digest, video, NO_VECTORS)
+    if isinstance(prompts, str):
+        return _dark(rule, model.model_id, model.model_digest, video, prompts)
     frames = archive.frames(model)
     hits = find_hits(rule, archive.rows(model), (video.width, video.height), prompts)
     judged = Judged(frames.frame_offset, frames.time_offset_s, frame_scores(rule, frames, hits), video.duration_s)
@@ -158,7 +157,7 @@ def _fitting(rule: Rule, names: NDArray[np.object_]) -> NDArray[np.bool_]:
 def _inside(xcycwh: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     half = xcycwh[:, 2:] / 2
     corners = np.concatenate([xcycwh[:, :2] - half, xcycwh[:, :2] + half], axis=1)
-    return np.clip(corners, 0, np.array([*size, *size], np.float32)).astype(np.float32)
+    return np.asarray(np.clip(corners, 0, np.array([*size, *size])), np.float32)
 
 
 def _nowhere(n: int) -> NDArray[np.float32]:
@@ -174,23 +173,34 @@ def _large(hits: Hits, rule: Rule, size: tuple[int, int]) -> Hits:
 
 
 def _written(rule: Rule, rows: Texts, size: tuple[int, int]) -> Hits:
-    """A hit for each line that has a part of what was listed, as sure as the least sure of its lines."""
-    wanted, inside = Wordlist(rule.texts, rule.patterns), _inside(rows.xcycwh, size)
-    at: list[int] = []
-    score: list[float] = []
-    label: list[str] = []
+    """A hit for each line that has a pattern or a part of a listed text, as sure as the least sure of its lines."""
+    found = [*_listed(rule, rows), *_patterns(rule, rows)]
+    found.sort(key=lambda one: one[0])
+    at = np.array([i for i, _, _ in found], np.int64)
+    label = np.empty(len(found), np.object_)
+    label[:] = [text for _, _, text in found]
+    return Hits(rows.frame_offset[at], np.array([score for _, score, _ in found], np.float64), label,
+                _inside(rows.xcycwh, size)[at])  # fmt: skip
+
+
+def _listed(rule: Rule, rows: Texts) -> Iterator[tuple[int, float, str]]:
+    """(row, score, label)."""
+    if not rule.texts:
+        return
+    wanted = Wordlist(rule.texts)
     starts = np.flatnonzero(np.diff(rows.frame_offset, prepend=-1)).tolist()
     for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
         for hit in wanted.find(rows.text[start:end].tolist()):
             lines = [start + i for i in hit.lines]
-            least = float(rows.confidence[lines].min())
             read = " / ".join(str(rows.text[i]) for i in lines)
-            at, score = at + lines, score + [least] * len(lines)
-            label += [f'{hit.wanted} in "{read}"'] * len(lines)
-    labels = np.empty(len(label), np.object_)
-    labels[:] = label
-    place = np.array(at, np.int64)
-    return Hits(rows.frame_offset[place], np.array(score, np.float64), labels, inside[place])
+            yield from ((i, float(rows.confidence[lines].min()), f'{hit.wanted} in "{read}"') for i in lines)
+
+
+def _patterns(rule: Rule, rows: Texts) -> Iterator[tuple[int, float, str]]:
+    """(row, score, label)."""
+    for pattern in rule.patterns:
+        for i in np.flatnonzero(has_pattern(rows.text.tolist(), pattern)).tolist():
+            yield i, float(rows.confidence[i]), f'{pattern} in "{rows.text[i]}"'
 
 
 def _alike(rule: Rule, rows: Embeddings, prompts: Prompts) -> Hits:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from framehouse.analytics import policy, proctor
 from framehouse.analytics.use import Use
 from framehouse.errors import NotFound
 
-USES: dict[str, Use[Any]] = {}
+USES: dict[str, Use[Any]] = {use.kind: use for use in (policy.USE, proctor.USE)}
 
 
 def use_of(kind: str) -> Use[Any]:
