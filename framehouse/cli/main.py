@@ -15,6 +15,8 @@ from framehouse.cli import (
     jobs,
     keys,
     models,
+    policy,
+    proctor,
     prune,
     quarantine,
     render,
@@ -54,6 +56,8 @@ app.add_typer(videos.app, name="videos", help="List, show and probe videos.")
 app.command("results")(results.results)
 app.command("sql")(sql.sql)
 app.command("search")(search.search)
+app.command("policy")(policy.policy)
+app.command("proctor")(proctor.proctor)
 app.add_typer(rulesets.app, name="rulesets", help="What was asked of the archive: lines, presence, scenes, policies …")
 app.command("compare")(compare.compare)
 app.command("render")(render.render)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TypeVar
 
 from framehouse.analytics.policy import PolicyParams
 from framehouse.analytics.policy_file import unknown_labels
@@ -14,10 +13,8 @@ from framehouse.inference.repository import load_specs, resolve
 from framehouse.jobs.prompts import Asked, embed, server
 from framehouse.results.elements.base import Prompts
 
-P = TypeVar("P", bound=Params)
 
-
-def prepared(params: P, settings: Settings) -> P:
+def prepared(params: Params, settings: Settings) -> Params:
     """Parameters ready to be asked; those of most uses as they are.
 
     Raises:
