@@ -173,6 +173,12 @@ class KeepSettings(BaseModel):
     fetched_bytes: int = Field(
         default=100 * 1024**3, ge=0, description="fetched videos take at most so much; the least recently used go first"
     )
+    media_days: float = Field(
+        default=30.0, ge=0, description="stills and playable copies of a video are kept so long after their last use"
+    )
+    media_bytes: int = Field(
+        default=20 * 1024**3, ge=0, description="they take at most so much; the least recently used videos' go first"
+    )
     results_days: float = Field(default=7.0, ge=0, description="a results file is kept so long after it was asked for")
     videos_days: float = Field(
         default=0.0,
@@ -269,6 +275,11 @@ class Settings(BaseSettings):
     def result_dir(self) -> Path:
         """Results files of the HTTP server; each is made again when it is asked for."""
         return self.home / "results"
+
+    @property
+    def media_dir(self) -> Path:
+        """Stills and playable copies, a folder for each video; each is made again when it is asked for."""
+        return self.home / "cache" / "media"
 
     @property
     def room(self) -> Room:

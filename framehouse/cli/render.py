@@ -49,12 +49,13 @@ def render(
     """
     from framehouse.cli.output import begin, say
     from framehouse.cli.videos import find_video_id
+    from framehouse.jobs.media import local_file
     from framehouse.render.annotate import annotate
     from framehouse.video.probe import probe
 
     settings = begin()
     video_id = find_video_id(settings, video)
-    source = _local_file(settings, video_id, video)
+    source = local_file(settings, video_id, video)
     threshold = settings.jobs.confidence if confidence is None else confidence
     model_id, inferred = _inferred(settings, video_id, model, threshold)
     index = probe(source, max_pixels=settings.source.max_pixels)
@@ -102,29 +103,6 @@ def _ask(settings: Settings, query: str, **params: Any) -> dict[str, Any]:
 
     result = run_query(settings.store_dir, query, params=params, max_rows=None, memory=settings.store.query_memory)
     return {name: result.table.column(i).to_numpy() for i, name in enumerate(result.columns)}
-
-
-def _local_file(settings: Settings, video_id: str, asked: str) -> Path:
-    """A file of this machine with exactly this content: the one named, the one downloaded, or one where it was seen.
-
-    Raises:
-        SourceNotFound: none is left.
-    """
-    from framehouse import ids
-    from framehouse.errors import SourceNotFound
-    from framehouse.storage.local import uri_path
-
-    seen = _ask(settings, "SELECT uri FROM video_locations WHERE video_id = $video_id", video_id=video_id)["uri"]
-    named = [asked] if "://" not in asked or asked.startswith("file://") else []
-    places = [uri_path(uri) for uri in [*named, *(uri for uri in seen if uri.startswith(("file://", "/")))]]
-    for path in [*places, *sorted(settings.fetch_dir.glob(f"{video_id}*"))]:
-        if path.is_file() and ids.video_id(ids.content_sha256(path)) == video_id:
-            return path
-    raise SourceNotFound(
-        f"{video_id}: its file is not on this machine any more",
-        hint="give the file itself: framehouse render FILE --out …",
-        video_id=video_id,
-    )
 
 
 @contextmanager

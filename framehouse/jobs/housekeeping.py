@@ -14,6 +14,7 @@ from framehouse.inference.repository import load_specs
 from framehouse.keep.compact import Compacted, compact_lake
 from framehouse.keep.files import Aged, Logs, OldSnapshots, Results
 from framehouse.keep.forget import Forgotten, OldVideos, Places, forget_video
+from framehouse.keep.media import MediaCopies
 from framehouse.keep.rows import OldRows
 from framehouse.keep.superseded import Superseded
 from framehouse.keep.sweep import Found, Keeper, Tally, sweep
@@ -40,6 +41,7 @@ def keepers(settings: Settings, state: State, *, superseded: bool = False) -> li
         Uploads(settings.upload_dir, rows, keep.uploads_days * _DAY_S, _YOUNG_S),
         Fetched(settings.fetch_dir, rows, fetched_s, keep.fetched_bytes, _YOUNG_S, settings.room),
         Downloads(settings.fetch_dir, max(_YOUNG_S, fetched_s)),
+        MediaCopies(settings.media_dir, keep.media_days * _DAY_S, keep.media_bytes, _YOUNG_S),
         Results(settings.result_dir, keep.results_days * _DAY_S, _YOUNG_S),
         Aged("bad-parts", lake / "parts", ("*/*/*.bad",), keep.bad_parts_days * _DAY_S, "damaged, set aside"),
         Logs((settings.log_dir, settings.triton_dir), keep.logs_days * _DAY_S, keep.log_bytes),
@@ -70,6 +72,7 @@ _LEFTOVERS = (
     "results/.*.json.gz.*",
     f"uploads/u_*/.*.{'[0-9a-f]' * 8}",  # not `.part`: a resumable upload may go on as long as its URL lives
     "uploads/fetched/*.json.tmp",
+    "cache/media/v_*/**/.*",
     "logs/.*.tmp",
     "triton/.*.tmp",
 )
@@ -101,7 +104,8 @@ def forget(settings: Settings, state: State, video_id: str) -> Forgotten:
 
 
 def _places(settings: Settings) -> Places:
-    return Places(open_lake(*settings.lake_place), settings.fetch_dir, settings.upload_dir, settings.result_dir)
+    lake = open_lake(*settings.lake_place)
+    return Places(lake, settings.fetch_dir, settings.upload_dir, settings.result_dir, settings.media_dir)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ class Places:
     fetch_dir: Path
     upload_dir: Path
     result_dir: Path
+    media_dir: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,7 @@ def _jobs_in_lake(lake: Lake, video_id: str) -> list[str]:
 
 def _files(places: Places, video_id: str, jobs: dict[str, str | None]) -> Iterable[Path]:
     yield from _of_video(places.lake, video_id)
+    yield from places.media_dir.glob(video_id)
     for job_id, upload_id in jobs.items():
         yield from (p for p in (places.lake.plan_path(job_id), places.lake.run_path(job_id)) if p.exists())
         yield from sorted(places.result_dir.glob(f"{job_id}-*"))

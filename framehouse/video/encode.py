@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 
 from framehouse.errors import MediaError
 from framehouse.video.container import opened, video_stream
-from framehouse.video.index import Size, StreamFacts
+from framehouse.video.index import Size, StreamFacts, VideoIndex
+from framehouse.video.sound import SoundMode, sound_of, ticks_a_second
 
 log = structlog.get_logger(__name__)
 
+_LEAST_TICKS, _MOST_TICKS = 10_000, 2**31 - 1
 _CLOCK_STARTS_ANYWHERE = frozenset({"mpegts", "mpeg"})
 
 
@@ -42,6 +44,8 @@ class Encoder:
             or column.
         crf: quality of x264; lower is better and larger.
         threads: of the encoder.
+        key_every: a key frame at least every so many frames; 0 leaves it to x264 (250).
+        sound: what becomes of the source's sound.
 
     Raises:
         MediaError: code "media.not_written", when the file cannot be written (the disk is full, no such folder).
@@ -56,9 +60,12 @@ class Encoder:
         size: Size | None = None,
         crf: int = 20,
         threads: int = 1,
+        key_every: int = 0,
+        sound: SoundMode = "copy",
     ) -> None:
         self._path, self._source_path, self._facts, self._size = path, source, stream, size or stream.size
-        self._options = {"preset": "veryfast", "crf": str(crf)}
+        self._options = {"preset": "veryfast", "crf": str(crf)} | ({"g": str(key_every)} if key_every else {})
+        self._sound_mode: SoundMode = sound
         self._threads = threads
         self._part = path.with_name(f".{path.name}.{os.getpid()}.part")
         self._open = ExitStack()
@@ -66,12 +73,13 @@ class Encoder:
     def __enter__(self) -> Self:
         try:
             source = self._open.enter_context(opened(self._source_path, self._facts.container))
+            options = {"movflags": "faststart", "movie_timescale": str(_movie_clock(source, self._facts))}
             self._out: OutputContainer = self._open.enter_context(
-                av.open(str(self._part), "w", format="mp4", options={"movflags": "faststart"})
+                av.open(str(self._part), "w", format="mp4", options=options)
             )
             self._start_s = _clock_start_s(source, self._facts)
             self._video = self._add_video(source)
-            self._sound = _Sound(source, self._out, self._start_s)
+            self._sound = sound_of(source, self._out, self._start_s, self._sound_mode)
         except av.error.FFmpegError as error:
             self._abandon()
             raise self._not_written(error) from None
@@ -113,7 +121,7 @@ class Encoder:
         )
         frame.pts, frame.time_base = pts - round(self._start_s / time_base), time_base
         try:
-            self._sound.copy_until(pts * time_base)
+            self._sound.write_until(pts * time_base)
             self._out.mux(self._video.encode(frame))
         except av.error.FFmpegError as error:
             raise self._not_written(error) from None
@@ -126,7 +134,7 @@ class Encoder:
             return
         try:
             self._out.mux(self._video.encode(None))
-            self._sound.copy_until(None)
+            self._sound.write_until(None)
             self._open.close()
             with self._part.open("rb") as written:
                 os.fsync(written.fileno())
@@ -150,6 +158,13 @@ class Encoder:
         )
 
 
+def first_second(source: Path, index: VideoIndex) -> float:
+    """When the first frame is shown in a copy that `Encoder` writes, seconds."""
+    with opened(source, index.stream.container) as container:
+        start_s = _clock_start_s(container, index.stream)
+    return float(int(index.pts[0]) * index.stream.time_base - start_s)
+
+
 def _clock_start_s(source: InputContainer, facts: StreamFacts) -> Fraction:
     """Seconds to take off all times: where a transport stream's clock happened to stand at its start."""
     if facts.container not in _CLOCK_STARTS_ANYWHERE or facts.timing == "nominal":
@@ -158,31 +173,13 @@ def _clock_start_s(source: InputContainer, facts: StreamFacts) -> Fraction:
     return min((Fraction(start) for start in starts), default=Fraction(0))
 
 
-class _Sound:
-    """The source's audio packets, copied as the pictures advance."""
+def _movie_clock(source: InputContainer, facts: StreamFacts) -> int:
+    """Ticks a second of the mp4's own clock, in which it writes when a stream begins: fine enough for all of them.
 
-    def __init__(self, source: InputContainer, out: OutputContainer, start_s: Fraction) -> None:
-        self._out, self._start_s = out, start_s
-        known = out.supported_codecs
-        kept = [s for s in source.streams.audio if s.codec_context and s.codec_context.codec.canonical_name in known]
-        for stream in source.streams.audio:
-            if stream not in kept:
-                log.warning("sound left out: mp4 cannot hold it", stream=stream.index, codec=stream.name)
-        self._targets = {stream.index: out.add_stream_from_template(stream) for stream in kept}
-        self._packets: Iterator[Any] = iter(source.demux(*kept)) if kept else iter(())
-        self._next: Any = None
-
-    def copy_until(self, second: Fraction | None) -> None:
-        """Copy the packets up to a time on the source's clock; None: all that are left."""
-        while (packet := self._next or next(self._packets, None)) is not None:
-            self._next = None
-            if packet.dts is None:
-                continue  # the mark at the end
-            if second is not None and packet.dts * packet.time_base > second:
-                self._next = packet
-                return
-            ticks = round(self._start_s / packet.time_base)
-            packet.dts -= ticks
-            packet.pts = None if packet.pts is None else packet.pts - ticks
-            packet.stream = self._targets[packet.stream_index]
-            self._out.mux(packet)
+    FFmpeg doubles a stream's clock until it has 10,000 ticks a second; its default of 1000 here would round starts.
+    """
+    ticks = facts.time_base.denominator
+    while ticks < _LEAST_TICKS:
+        ticks *= 2
+    common = math.lcm(ticks, *ticks_a_second(source))
+    return common if common <= _MOST_TICKS else ticks

@@ -28,6 +28,7 @@ PACKAGES = (
 MODULES = (
     "cluster",
     "alone",
+    "apart",
     "results",
     "storage",
     "config",

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import structlog
 
@@ -15,71 +14,8 @@ import media
 from framehouse import ids
 from framehouse.cli.main import main
 from framehouse.config import load_settings
-from framehouse.results.contract import time_offsets_s
-from framehouse.results.lake import Lake, ModelUse, RunRecord, VideoLocation, VideoRecord
-from framehouse.results.parts import PartHeader, write_part
-from framehouse.results.records.boxes import Detections
-from framehouse.storage.registry import open_source
-from framehouse.store.rebuild import rebuild
 from framehouse.video.probe import probe
-from framehouse.video.sampling import plan_frames
-
-DIGEST = "d" * 32
-
-
-def store_run(home: Path, source: Path, models: tuple[str, ...] = ("detector/1",)) -> str:
-    """One finished job of a real file: a box of class 5 in every planned frame; returns the video_id."""
-    lake, index = Lake(home / "lake"), probe(source)
-    local = open_source(str(source)).fetch(home)
-    video_id, plan, stream = ids.video_id(local.sha256), plan_frames(index, None), index.stream
-    lake.add_video(
-        VideoRecord(
-            video_id=video_id,
-            content_sha256=local.sha256,
-            size_bytes=local.size_bytes,
-            container=stream.container,
-            codec=stream.codec,
-            width=stream.width,
-            height=stream.height,
-            rotation_deg=stream.rotation_deg,
-            timing=stream.timing,
-            video_fps=str(index.rate),
-            n_frames=index.n_frames,
-            duration_s=index.duration_s,
-            recorded_at=None,
-            first_seen_at="2026-11-23T08:00:00+00:00",
-            first_pts=int(index.pts[0]),
-            time_base=str(stream.time_base),
-            locations=(VideoLocation(local.uri),),
-        )
-    )
-    n = len(plan.pts)
-    uses = []
-    for number, model_id in enumerate(models):
-        digest = f"{number}".rjust(32, "0")
-        found = Detections(
-            plan.frame_offset,
-            np.full(n, 5 + number, np.int32),
-            np.array(["thing"] * n, np.object_),
-            np.full(n, 0.5, np.float32),
-            np.tile(np.array([64, 60, 40, 30], np.float32), (n, 1)),
-        )
-        write_part(
-            lake.parts_dir(video_id, digest),
-            PartHeader(video_id, "c000000000", model_id, digest, "detections"),
-            frame_offset=plan.frame_offset,
-            pts=plan.pts,
-            time_offset_s=time_offsets_s(plan.pts, int(index.pts[0]), stream.time_base),
-            gap_reason=np.array([None] * n, np.object_),
-            infer_s=np.zeros(n, np.float32),
-            rows=found,
-        )
-        uses.append(ModelUse(model_id, digest, "detections", n, n))
-    lake.write_plan("j_one", video_id, plan)
-    lake.write_run(RunRecord("j_one", video_id, local.uri, "done", "5", 0.4, tuple(uses)))
-    rebuild(home / "store", lake)
-    return video_id
-
+from stored_runs import store_run
 
 Cli = Callable[..., tuple[int, str]]
 

@@ -83,6 +83,9 @@ def test_nothing_of_it_stays(settings: Settings, state: State, lake: Lake) -> No
         part.begin(Identity("request", '"e"', None, 5))
         part.append(b"video")
         part.finish(".mp4").rename(settings.fetch_dir / f"{video_name(0)}.mp4")
+    looked_at = settings.media_dir / video_name(0) / "stills" / "3-320.jpg"
+    looked_at.parent.mkdir(parents=True)
+    looked_at.write_bytes(b"a picture")
     settings.result_dir.mkdir()
     (settings.result_dir / "j_one-1.json.gz").write_bytes(b"")
     upload_id = state.job("j_one").origin.upload_id
