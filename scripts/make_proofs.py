@@ -37,7 +37,7 @@ from framehouse.video.sampling import chunks, frames_of_chunk, plan_frames
 Picture = NDArray[np.uint8]
 MODELS = ("detector", "tags", "faces", "gaze", "ocr", "moderation")
 FPS = Fraction(5)
-PROOFS = {
+MADE = {
     "policy-gambling.jpg": "titled-*-gambling-*",
     "policy-face.jpg": "carphone*-face-*",
     "proctor-look-away.jpg": "exam-*-look_away-*",
@@ -80,7 +80,7 @@ def main(work: Path) -> int:
         ["proctor", "carphone_pristine.mp4", "--away-s", "0.6"],
     ):
         run(home, work, [str(argument) for argument in arguments])
-    for name, pattern in PROOFS.items():
+    for name, pattern in MADE.items():
         found = sorted((work / "proof").glob(pattern))
         if found:
             (ROOT / "docs" / "pictures" / name).write_bytes(found[0].read_bytes())
