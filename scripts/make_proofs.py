@@ -56,17 +56,20 @@ rules:
 
 def main(work: Path) -> int:
     """Make all of it; returns the exit code."""
-    samples = {path.name: path for path in sample_videos(work / "samples").values()}
+    samples = sample_videos(work)
     clips = [titled(samples["bigbuckbunny.mp4"], work / "titled.mp4"),
              exam(samples["carphone_pristine.mp4"], work / "exam.mp4"), samples["carphone_pristine.mp4"],
              samples["bikes.mp4"]]  # fmt: skip
     home = work / "home"
-    if not (home / "store").is_dir():
-        with serving(work, MODELS) as (roots, target):
-            specs = [resolve(load_specs(roots), model) for model in MODELS]
-            for number, clip in enumerate(clips):
-                see(home, clip, number, specs, target)
-        (work / "models").rename(home / "models")
+    unseen = [clip for clip in clips if ids.video_id(ids.content_sha256(clip)) not in Lake(home / "lake").video_ids()]
+    if unseen:
+        with tempfile.TemporaryDirectory(dir=work, prefix="server-") as scratch:
+            with serving(Path(scratch), MODELS) as (roots, target):
+                specs = [resolve(load_specs(roots), model) for model in MODELS]
+                for clip in unseen:
+                    see(home, clip, specs, target)
+            if not (home / "models").is_dir():
+                (Path(scratch) / "models").rename(home / "models")
         rebuild(home / "store", Lake(home / "lake"))
     (work / "faces.yaml").write_text(FACES)
     policies = ROOT / "examples" / "policies"
@@ -75,9 +78,13 @@ def main(work: Path) -> int:
         ["policy", policies / "moderation.yaml", "carphone_pristine.mp4", "bikes.mp4"],
         ["policy", "faces.yaml", "carphone_pristine.mp4", "--proof", "proof"],
         ["policy", policies / "exam.yaml", "exam.mp4", "--proof", "proof"],
-        ["proctor", "exam.mp4", "--away-s", "1", "--proof", "proof"],
-        ["proctor", "exam.mp4", "--away-s", "1", "--away-deg", "15", "--against", "last"],
-        ["proctor", "carphone_pristine.mp4", "--away-s", "0.6"],
+        ["proctor", "exam.mp4", "--away-deg", "20", "--proof", "proof"],
+        ["proctor", "exam.mp4", "--away-deg", "15", "--away-s", "0.5", "--against", "last"],
+        ["proctor", "carphone_pristine.mp4", "--away-deg", "20"],
+        ["db", "publish"],
+        ["sql", "SELECT rule, start_s, end_s, reason FROM policy_intervals WHERE is_newest AND name = 'brand-safety'"],
+        ["sql", "SELECT rule, verdict, unjudged_s FROM policy_verdicts WHERE is_newest AND uri LIKE '%titled.mp4'"],
+        ["sql", "SELECT what, n, seconds, longest_s, round(share, 3) AS share FROM proctor_report WHERE is_newest"],
     ):
         run(home, work, [str(argument) for argument in arguments])
     for name, pattern in MADE.items():
@@ -98,14 +105,15 @@ def run(home: Path, work: Path, arguments: Sequence[str]) -> None:
     sys.stdout.flush()
 
 
-def see(home: Path, video: Path, number: int, specs: Sequence[ModelSpec], target: TritonTarget) -> None:
+def see(home: Path, video: Path, specs: Sequence[ModelSpec], target: TritonTarget) -> None:
     """One finished job over all models."""
     index, digest = probe(video), ids.content_sha256(video)
     video_id, plan, lake = ids.video_id(digest), plan_frames(index, FPS), Lake(home / "lake")
+    job_id = f"j_{video_id[2:]}"
     uses = {spec.model_id: ModelUse(spec.model_id, spec.digest, spec.kind, len(plan.pts)) for spec in specs}
     for chunk in chunks(index):
         receipt = infer_chunk(ChunkTask(
-            job_id=f"j_{number}", video_id=video_id, path=str(video), stream=index.stream, chunk=chunk,
+            job_id=job_id, video_id=video_id, path=str(video), stream=index.stream, chunk=chunk,
             planned=frames_of_chunk(plan, chunk), first_pts=int(index.pts[0]), models=tuple(specs),
             lake_root=str(lake.root), triton=target,
         ))  # fmt: skip
@@ -120,10 +128,8 @@ def see(home: Path, video: Path, number: int, specs: Sequence[ModelSpec], target
         recorded_at=None, first_seen_at="2026-11-29T00:00:00+00:00", first_pts=int(index.pts[0]),
         time_base=str(stream.time_base), locations=(VideoLocation(video.absolute().as_uri()),),
     ))  # fmt: skip
-    lake.write_plan(f"j_{number}", video_id, plan)
-    lake.write_run(
-        RunRecord(f"j_{number}", video_id, video.absolute().as_uri(), "done", "5", 0.4, tuple(uses.values()))
-    )
+    lake.write_plan(job_id, video_id, plan)
+    lake.write_run(RunRecord(job_id, video_id, video.absolute().as_uri(), "done", "5", 0.4, tuple(uses.values())))
 
 
 def pictures(video: Path) -> list[Picture]:
@@ -150,14 +156,16 @@ def titled(video: Path, out: Path) -> Path:
 
 
 def exam(video: Path, out: Path) -> Path:
-    """The man of `carphone` before a wall: alone, gone for 3 s, back with his mirror image for 3 s, alone again."""
+    """The man of `carphone` before a wall: alone, gone for 3 s, back with his mirror image for 3 s, alone again, and at
+    last he looks aside for 3 s, as he does at the end of the original.
+    """
     man = [cv2.resize(picture, (352, 288), interpolation=cv2.INTER_CUBIC) for picture in pictures(video)]
-    there_and_back = [*man, *man[::-1]]
+    talks, aside = [*man[:100], *man[:100][::-1]], [*man[-8:], *man[-8:][::-1]]
 
     def drawn() -> Iterator[Picture]:
-        for i in range(15 * 30):
+        for i in range(18 * 30):
             canvas = np.full((288, 720, 3), (150, 155, 160), np.uint8)
-            now = there_and_back[i % len(there_and_back)]
+            now = talks[i % len(talks)] if i < 420 or i >= 510 else aside[i % len(aside)]
             if not 150 <= i < 240:
                 canvas[:, :352] = now
             if 270 <= i < 360:

@@ -139,7 +139,7 @@ def test_every_view_says_its_grain_and_columns_and_its_example_runs(sample: Path
 def test_every_view_but_the_failures_has_rows_on_the_sample(sample: Path) -> None:
     of_other_kinds = {
         "tags_per_video", "texts_per_video", "gazes_per_second",
-        "policy_intervals", "policy_verdicts", "proctor_report",  # of findings: tests/integration/test_policy, test_proctor
+        "policy_intervals", "policy_verdicts", "proctor_report",  # of findings
     }  # fmt: skip
     found = {view: rows(sample, f"SELECT count(*) > 0 FROM {view}")[0][0] for view in views()}
     assert found == {view: view not in of_other_kinds for view in views()}
