@@ -1,4 +1,4 @@
-"""An archive of real video files with rows made by hand: what models say of a video is written here, not inferred."""
+"""An archive of real video files whose rows are written by hand, or come from real models, with the stack down."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framehouse import ids
+from framehouse.inference.run import ChunkTask, infer_chunk
+from framehouse.inference.specs import ModelSpec, TritonTarget
 from framehouse.results.contract import FrameRows, time_offsets_s
 from framehouse.results.kinds import KINDS
 from framehouse.results.lake import Lake, ModelUse, RunRecord, VideoLocation, VideoRecord
@@ -24,7 +26,7 @@ from framehouse.results.records.texts import Texts
 from framehouse.store.archive import Archive, open_archive
 from framehouse.store.rebuild import rebuild
 from framehouse.video.probe import probe
-from framehouse.video.sampling import FramePlan, plan_frames
+from framehouse.video.sampling import FramePlan, chunks, frames_of_chunk, plan_frames
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom, pixels."""
@@ -51,8 +53,39 @@ class Says:
 
 def put_video(home: Path, source: Path, says: Sequence[Says], fps: Fraction | None = None) -> str:
     """Store a finished job of some models over a real file; returns the video_id. `rebuild_store` makes it readable."""
+    index, plan, lake = probe(source), plan_frames(probe(source), fps), Lake(home / "lake")
+    video_id = ids.video_id(ids.content_sha256(source))
+    for model in says:
+        time_s = time_offsets_s(plan.pts, int(index.pts[0]), index.stream.time_base)
+        _put_model(lake, video_id, plan, model, time_s)
+    n = len(plan.pts)
+    _put_job(
+        home, source, plan, [ModelUse(m.model_id, m.digest, m.kind, n, n - len(m.gaps), len(m.gaps)) for m in says]
+    )
+    return video_id
+
+
+def infer_video(
+    home: Path, source: Path, specs: Sequence[ModelSpec], target: TritonTarget, fps: Fraction | None = None
+) -> str:
+    """Store what real models say of a video, as a job does; returns the video_id."""
+    index, lake = probe(source), Lake(home / "lake")
+    plan, video_id = plan_frames(index, fps), ids.video_id(ids.content_sha256(source))
+    for chunk in chunks(index):
+        receipt = infer_chunk(ChunkTask(
+            job_id="j", video_id=video_id, path=str(source), stream=index.stream, chunk=chunk,
+            planned=frames_of_chunk(plan, chunk), first_pts=int(index.pts[0]), models=tuple(specs),
+            lake_root=str(lake.root), triton=target,
+        ))  # fmt: skip
+        assert [tally.gap_reasons for tally in receipt.tallies] == [()] * len(specs)
+    n = len(plan.pts)
+    _put_job(home, source, plan, [ModelUse(spec.model_id, spec.digest, spec.kind, n, n) for spec in specs])
+    return video_id
+
+
+def _put_job(home: Path, source: Path, plan: FramePlan, uses: Sequence[ModelUse]) -> None:
     lake, index, digest = Lake(home / "lake"), probe(source), ids.content_sha256(source)
-    video_id, plan, stream = ids.video_id(digest), plan_frames(index, fps), index.stream
+    video_id, stream = ids.video_id(digest), index.stream
     lake.add_video(VideoRecord(
         video_id=video_id, content_sha256=digest, size_bytes=source.stat().st_size, container=stream.container,
         codec=stream.codec, width=stream.width, height=stream.height, rotation_deg=stream.rotation_deg,
@@ -60,14 +93,9 @@ def put_video(home: Path, source: Path, says: Sequence[Says], fps: Fraction | No
         recorded_at=None, first_seen_at="2026-11-23T08:00:00+00:00", first_pts=int(index.pts[0]),
         time_base=str(stream.time_base), locations=(VideoLocation(source.as_uri()),),
     ))  # fmt: skip
-    for model in says:
-        _put_model(lake, video_id, plan, model, time_offsets_s(plan.pts, int(index.pts[0]), stream.time_base))
     job_id = f"j_{video_id[2:]}"
     lake.write_plan(job_id, video_id, plan)
-    n = len(plan.pts)
-    uses = tuple(ModelUse(m.model_id, m.digest, m.kind, n, n - len(m.gaps), len(m.gaps)) for m in says)
-    lake.write_run(RunRecord(job_id, video_id, source.as_uri(), "done", "5", 0.4, uses))
-    return video_id
+    lake.write_run(RunRecord(job_id, video_id, source.as_uri(), "done", "5", 0.4, tuple(uses)))
 
 
 def rebuild_store(home: Path) -> Path:
