@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Self
 
 import numpy as np
@@ -25,9 +26,10 @@ from framehouse.analytics.intervals import union
 from framehouse.analytics.policy_file import Rule
 from framehouse.analytics.policy_judge import NEVER_RAN, NOT_ASKED, Hits, Outcome, judge_rule
 from framehouse.analytics.use import Params, Use
+from framehouse.results.contract import FrameRows
 from framehouse.results.elements.base import Prompts
 from framehouse.results.findings import Event, Events, Finding, Ruleset, input_digest
-from framehouse.store.archive import Archive, Video
+from framehouse.store.archive import Archive, Frames, ModelSeen, Video
 
 FOUND, UNJUDGED = "policy", "policy_unjudged"
 _VERSION = 1
@@ -87,7 +89,12 @@ class Line:
 
 def judge(archive: Archive, video: Video, params: PolicyParams, ruleset: Ruleset) -> Finding:
     """Every rule in one video. What no rule could judge is an event too: silence is not a clean video."""
-    outcomes = [judge_rule(rule, archive, video, params.prompts) for rule in params.rules]
+
+    @cache
+    def look(model: ModelSeen) -> tuple[Frames, FrameRows]:
+        return archive.frames(model), archive.rows(model)
+
+    outcomes = [judge_rule(rule, archive, video, params.prompts, look) for rule in params.rules]
     dark = union(*(outcome.dark for outcome in outcomes)).total_s
     return Finding.of(
         ruleset,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from framehouse.results.records.classes import Classifications
 from framehouse.results.records.embeddings import Embeddings
 from framehouse.results.records.texts import Texts
 from framehouse.results.vectors import zero_shot
-from framehouse.store.archive import BOXES, Archive, Frames, Video
+from framehouse.store.archive import BOXES, Archive, Frames, ModelSeen, Video
 
 KINDS_OF: Mapping[Evidence, tuple[str, ...]] = {
     "classes": BOXES, "tags": ("classifications", "multilabels"), "texts": ("texts",), "phrases": ("embeddings",),
@@ -29,6 +30,9 @@ NOT_ASKED = "not_asked"
 
 Vectors = Callable[[str, Rule], Prompts | str]
 """(model digest, rule) -> vectors of its `phrases`, then of its `against`; or why there are none of this model."""
+
+Look = Callable[[ModelSeen], tuple[Frames, FrameRows]]
+"""What a model said of its video."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,8 +76,12 @@ class Outcome:
     hits: Hits
 
 
-def judge_rule(rule: Rule, archive: Archive, video: Video, vectors: Vectors) -> Outcome:
-    """A rule in a video, by the archive; a model that never ran there leaves all of it unjudged."""
+def judge_rule(rule: Rule, archive: Archive, video: Video, vectors: Vectors, look: Look) -> Outcome:
+    """A rule in a video, by the archive; a model that never ran there leaves all of it unjudged.
+
+    Args:
+        look: reads what a model said; remembers it, as several rules ask the same model.
+    """
     try:
         model = archive.model(video.video_id, rule.model, KINDS_OF[rule.evidence])
     except StoreError as error:
@@ -83,8 +91,8 @@ def judge_rule(rule: Rule, archive: Archive, video: Video, vectors: Vectors) -> 
     prompts = vectors(model.model_digest, rule) if rule.evidence == "phrases" else None
     if isinstance(prompts, str):
         return _dark(rule, model.model_id, model.model_digest, video, prompts)
-    frames = archive.frames(model)
-    hits = find_hits(rule, archive.rows(model), (video.width, video.height), prompts)
+    frames, rows = look(model)
+    hits = find_hits(rule, rows, (video.width, video.height), prompts)
     judged = Judged(frames.frame_offset, frames.time_offset_s, frame_scores(rule, frames, hits), video.duration_s)
     found, why = find_intervals(judged, _wanted(rule)), _reasons(frames, video.duration_s)
     return Outcome(rule, model.model_id, model.model_digest, found, unjudged(judged), why, hits)
@@ -188,8 +196,8 @@ def _listed(rule: Rule, rows: Texts) -> Iterator[tuple[int, float, str]]:
     if not rule.texts:
         return
     wanted = Wordlist(rule.texts)
-    starts = np.flatnonzero(np.diff(rows.frame_offset, prepend=-1)).tolist()
-    for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+    bounds = [*np.flatnonzero(np.diff(rows.frame_offset, prepend=-1)).tolist(), len(rows)]
+    for start, end in itertools.pairwise(bounds):
         for hit in wanted.find(rows.text[start:end].tolist()):
             lines = [start + i for i in hit.lines]
             read = " / ".join(str(rows.text[i]) for i in lines)

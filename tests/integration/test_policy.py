@@ -177,6 +177,17 @@ def test_rules_about_writing(home: Path, clip: Path) -> None:
     assert third.facts["reason"] == r'\d+ ?% +bonus in "200% BONUS" 0.80'
 
 
+def test_models_that_found_nothing_leave_a_clean_video(home: Path, clip: Path) -> None:
+    says = [Says(f"{model}/1", kind, nothing(kind)) for model, kind in
+            (("detector", "detections"), ("tags", "classifications"), ("ocr", "texts"))]  # fmt: skip
+    rules = (
+        ALCOHOL, Rule(name="tag", tags=("beer *",)), Rule(name="text", texts=("casino",)),
+        Rule(name="pattern", patterns=("bet",)), Rule(name="both", texts=("casino",), patterns=("bet",), min_area=0.1),
+    )  # fmt: skip
+    finding = judged(home, clip, says, *rules)
+    assert (len(finding.events), finding.unjudged_s) == (0, 0.0)
+
+
 def test_rules_about_phrases_ask_which_text_is_right(home: Path, clip: Path) -> None:
     def rows(frame_offset: Any) -> Embeddings:
         red = (frame_offset >= 20) & (frame_offset < 40)
