@@ -22,7 +22,7 @@ STAMP := .venv/.installed
 EXTRAS := .[dev]
 CONSTRAINTS := requirements/constraints.txt
 
-.PHONY: help setup server-env demo test e2e chaos bench bench-api bench-scan lint format constraints clean
+.PHONY: help setup server-env demo test e2e chaos bench bench-api bench-scan bench-scaling bench-costs lint format reference constraints clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)$$/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -41,8 +41,9 @@ e2e: setup  ## run only the end-to-end tests
 chaos: setup  ## kill processes at random while videos run, and compare the tables (VIDEOS=1000 KILLS=100)
 	@PYTHONPATH=tests $(APP) -m chaos --videos $(VIDEOS) --kills $(KILLS) --out .framehouse-test/chaos.json $(ARGS)
 
-bench: setup  ## measure the HTTP server, then the pipeline; the last line is its efficiency
+bench: setup  ## measure the HTTP server, SQL, then the pipeline; the last line is its efficiency
 	@$(APP) tests/benchmarks/bench_api.py
+	@$(APP) tests/benchmarks/bench_sql.py
 	@$(APP) tests/benchmarks/bench.py $(ARGS)
 
 bench-api: setup  ## measure the HTTP server with 50 clients: polls, submissions, uploads
@@ -50,6 +51,16 @@ bench-api: setup  ## measure the HTTP server with 50 clients: polls, submissions
 
 bench-scan: setup  ## measure scans of 100,000 unchanged places and of 10,000 new ones
 	@$(APP) tests/benchmarks/bench_scan.py $(ARGS)
+
+bench-scaling: setup  ## measure the same videos through 1, 2 and 4 workers, from a folder and from a slow store
+	@$(APP) tests/benchmarks/bench_scaling.py $(ARGS)
+
+bench-costs: setup  ## measure what each stage costs; docs/scaling.md is calculated from it
+	@$(APP) tests/benchmarks/bench_costs.py
+	@$(APP) scripts/scaling.py
+
+bench-sql: setup  ## measure questions to 100,000 embedded frames and 10 million detections
+	@$(APP) tests/benchmarks/bench_sql.py $(ARGS)
 
 lint: $(STAMP)  ## check style, types and who imports whom
 	$(APP) -m ruff check .
@@ -60,6 +71,9 @@ lint: $(STAMP)  ## check style, types and who imports whom
 format: $(STAMP)  ## put the code into the house's form
 	$(APP) -m ruff check --fix .
 	$(APP) -m ruff format .
+
+reference: $(STAMP)  ## write docs/reference/ from the program itself
+	@$(APP) scripts/reference.py
 
 constraints:  ## resolve the pinned versions again (needs uv; UPGRADE=1 takes newer ones)
 	@test -n "$(UV)" || { echo "make constraints needs uv" >&2; exit 1; }

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from prefect import flow
+from prefect import flow, runtime
 
 from framehouse.config import load_settings
+from framehouse.jobs.attempt import hold_run
 from framehouse.jobs.submit import connect
 from tasks.backfill import plan_backfill, submit_backfill
 
@@ -41,6 +42,7 @@ def backfill(
         "catalog": catalog, "only_failed": failed, "models": models, "infer_fps": infer_fps, "since": since,
         "gaps": gaps, "quarantined": quarantined,
     }  # fmt: skip
-    backlog = plan_backfill(settings, state, videos, selection, ask_places=not dry_run)
-    if not dry_run:
-        submit_backfill(settings, state, backlog)
+    with hold_run(state, str(runtime.flow_run.id), settings.state.lease_s):
+        backlog = plan_backfill(settings, state, videos, selection, ask_places=not dry_run)
+        if not dry_run:
+            submit_backfill(settings, state, backlog)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from prefect import flow
+from prefect import flow, runtime
 
 from framehouse.config import load_settings
+from framehouse.jobs.attempt import hold_run
 from framehouse.jobs.submit import connect
 from tasks.maintenance import check_published, compact_parts, prune_files
 
@@ -18,7 +19,8 @@ def maintenance(dry_run: bool = False, superseded: bool = False) -> None:
         superseded: remove also the parts and rows of model versions that are not installed any more.
     """
     settings, state = load_settings(), connect()
-    check_published(settings, state)
-    prune_files(settings, state, dry_run, superseded)
-    if not dry_run:
-        compact_parts(settings, state)
+    with hold_run(state, str(runtime.flow_run.id), settings.state.lease_s):
+        check_published(settings, state)
+        prune_files(settings, state, dry_run, superseded)
+        if not dry_run:
+            compact_parts(settings, state)

@@ -76,10 +76,11 @@ def main(work: Path) -> int:
     for arguments in (
         ["policy", policies / "brand-safety.yaml", "titled.mp4", "bikes.mp4", "--proof", "proof"],
         ["policy", policies / "moderation.yaml", "carphone_pristine.mp4", "bikes.mp4"],
+        ["policy", policies / "colours.yaml", "bikes.mp4"],
         ["policy", "faces.yaml", "carphone_pristine.mp4", "--proof", "proof"],
         ["policy", policies / "exam.yaml", "exam.mp4", "--proof", "proof"],
         ["proctor", "exam.mp4", "--away-deg", "20", "--proof", "proof"],
-        ["proctor", "exam.mp4", "--away-deg", "15", "--away-s", "0.5", "--against", "last"],
+        ["proctor", "exam.mp4", "--away-deg", "30", "--against", "last"],
         ["proctor", "carphone_pristine.mp4", "--away-deg", "20"],
         ["db", "publish"],
         ["sql", "SELECT rule, start_s, end_s, reason FROM policy_intervals WHERE is_newest AND name = 'brand-safety'"],

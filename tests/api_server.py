@@ -58,6 +58,7 @@ def serving(settings: Settings) -> Iterator[Served]:
         server.should_exit = True
         thread.join()
         api.state.close()
+        api.media.close()
 
 
 def code(answer: httpx.Response) -> str:

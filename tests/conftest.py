@@ -14,6 +14,7 @@ import real_parts
 from real_parts import LEDGER, ROOT, PartLedger, cache_folder, require
 
 if TYPE_CHECKING:
+    from browser import Chromium
     from cloud import Cloud, Kind
     from framehouse.inference.server import TritonServer
     from framehouse.inference.specs import ModelSpec
@@ -184,6 +185,18 @@ def _cloud(kind: Kind) -> Iterator[Cloud]:
             yield cloud
     except CloudMissing as missing:
         require(PARTS[kind], str(missing))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Chromium]:
+    """Chromium: `with browser.page(url) as page` (see `browser`). Of one module: its event loop would be in the way."""
+    from browser import BrowserMissing, chromium
+
+    try:
+        with chromium() as found:
+            yield found
+    except BrowserMissing as missing:
+        require("browser", str(missing))
 
 
 @pytest.fixture(scope="session")

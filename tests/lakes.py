@@ -79,10 +79,11 @@ def put_part(
     gaps: Mapping[int, str] | None = None,
     job_id: str = "",
     kind: str = "detections",
+    video_id: str = "",
 ) -> PartRef:
     """A part with these frames of a video; `gaps` maps those that failed to their reason."""
     gaps = gaps or {}
-    video_id = video_name(number)
+    video_id = video_id or video_name(number)
     frame_offset = np.array(sorted(frames), np.int64)
     reasons = np.array([gaps.get(int(f)) for f in frame_offset], np.object_).reshape(frame_offset.shape)
     pts = pts_of(frame_offset)
@@ -177,3 +178,19 @@ def put_every_kind(
         for kind in KINDS
     )
     return put_job(lake, job_id, frames, number, models=uses)
+
+
+def add_file(lake: Lake, path: Path) -> str:
+    """A real video file with boxes made up for its first frames; returns its video_id."""
+    from framehouse import ids
+    from framehouse.video.probe import probe
+
+    sha, index = ids.content_sha256(path), probe(path)
+    place = VideoLocation(str(path), None, path.stat().st_size, "2026-11-01T00:00:00+00:00")
+    width, height = index.stream.size
+    lake.add_video(replace(
+        video(0), video_id=ids.video_id(sha), content_sha256=sha, size_bytes=path.stat().st_size, width=width,
+        height=height, n_frames=index.n_frames, duration_s=index.duration_s, locations=(place,),
+    ))  # fmt: skip
+    put_part(lake, range(0, 5), video_id=ids.video_id(sha))
+    return ids.video_id(sha)

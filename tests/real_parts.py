@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 """Root of the repository."""
 REQUIRE_VARIABLE = "FRAMEHOUSE_TEST_REQUIRE"
 FIXTURE_PARTS = {
+    "browser": "browser",
     "sample_videos": "samples",
     "triton": "triton",
     "new_postgres_database": "postgres",

@@ -158,7 +158,8 @@ def _reason(rule: Rule, shown: Hits) -> str:
     named = ", ".join(f"{label} {score:.2f}" for label, score in zip(shown.label[:4], shown.score[:4], strict=True))
     if rule.fewer_than is not None:
         wanted = " or ".join(rule.classes)
-        return f"fewer than {rule.fewer_than} {wanted}" + (f": {named}" if named else "")
+        said = f"no {wanted}" if rule.fewer_than == 1 else f"fewer than {rule.fewer_than} {wanted}"
+        return said + (f": {named}" if named else "")
     more = f" and {len(shown.label) - 4} more" if len(shown.label) > 4 else ""
     return named + more
 

@@ -34,7 +34,9 @@ from framehouse.api.routes import (
 )
 from framehouse.api.signing import UrlSigner
 from framehouse.api.slots import Slots
+from framehouse.api.ui.site import create_page, to_first_page
 from framehouse.config import Settings
+from framehouse.jobs.media import Media
 from framehouse.state import open_state
 from framehouse.state.keys import Keys, check_workspace
 
@@ -54,7 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
     state = open_state(settings.state_url, pooled=True)
     app.state.api = Api(
         settings, state, Keys(state.engine), UrlSigner.of(settings.state_dir), settings.api.is_loopback,
-        Slots(settings.api.max_queries),
+        Slots(settings.api.max_queries), Media(settings),
     )  # fmt: skip
     errors.install(app)
     app.add_middleware(BodyLimit)
@@ -66,5 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
         )  # fmt: skip
     for resource in _RESOURCES:
         app.include_router(resource.router)
+    app.add_route("/ui", to_first_page, include_in_schema=False)
+    app.mount("/ui", create_page(app.state.api))
     app.include_router(roboflow.account)  # the last: its first segment is any workspace
     return app

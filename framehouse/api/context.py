@@ -15,8 +15,9 @@ from framehouse.api.signing import UrlSigner
 from framehouse.api.slots import Slots
 from framehouse.config import Settings
 from framehouse.errors import NotAllowed, Unauthorised
+from framehouse.jobs.media import Media
 from framehouse.state import State
-from framehouse.state.keys import Keys
+from framehouse.state.keys import ApiKey, Keys
 
 _BEARER = HTTPBearer(auto_error=False, description="a key: `framehouse keys create`; or `api_key` in the query")
 """For the OpenAPI document and the page's Authorize button; `key_text` reads the key."""
@@ -29,6 +30,7 @@ class Api:
     Attributes:
         is_loopback: it listens where only this machine reaches it.
         query_slots: places for queries and searches.
+        media: stills and players, for the page.
     """
 
     settings: Settings
@@ -37,6 +39,7 @@ class Api:
     signer: UrlSigner
     is_loopback: bool
     query_slots: Slots
+    media: Media
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,11 @@ def caller_of(api: Api, text: str, host: str, origin: str) -> Caller:
     key = api.keys.find(text) if text else None
     if key is None:
         raise Unauthorised("no such key" if text else "a key is needed")
+    return caller_with(key)
+
+
+def caller_with(key: ApiKey) -> Caller:
+    """Who has a key that is known to be alive."""
     return Caller(key.key_id, key.scopes, key.workspace, key.max_waiting_jobs, key.max_upload_bytes)
 
 

@@ -81,6 +81,7 @@ def serve(settings: Settings, *, host: str | None = None, port: int | None = Non
         _Server(config).run()
     finally:
         deliverer.stop()
+        app.state.api.media.close()
 
 
 def main() -> int:

@@ -12,6 +12,8 @@ from framehouse.cli import (
     catalog,
     compare,
     db,
+    duplicates,
+    export,
     jobs,
     keys,
     models,
@@ -60,7 +62,9 @@ app.command("policy")(policy.policy)
 app.command("proctor")(proctor.proctor)
 app.add_typer(rulesets.app, name="rulesets", help="What was asked of the archive: lines, presence, scenes, policies …")
 app.command("compare")(compare.compare)
+app.command("duplicates")(duplicates.duplicates)
 app.command("render")(render.render)
+app.command("export")(export.export)
 app.add_typer(models.app, name="models", help="The models that can be run.")
 app.command("prune")(prune.prune)
 app.add_typer(db.app, name="db", help="The analytics database.")

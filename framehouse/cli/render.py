@@ -1,10 +1,12 @@
-"""`framehouse render`: a video with what the models saw drawn in."""
+"""`framehouse render`: a video with things covered, lit up, or drawn in."""
 
 from __future__ import annotations
 
+import enum
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,97 +14,222 @@ import typer
 
 if TYPE_CHECKING:
     from framehouse.config import Settings
-    from framehouse.render.overlay import Inferred
+    from framehouse.render.compose import Step, Written
+    from framehouse.render.redact import Redaction
+    from framehouse.store.archive import Archive
+    from framehouse.video.index import VideoIndex
 
-_MODELS = """
-SELECT i.model_digest, any_value(i.model_id) AS model_id, any_value(u.kind) AS kind,
-    count(*) FILTER (i.status = 'loaded') AS n_loaded
-FROM inferences i
-JOIN (SELECT model_digest, any_value(kind) AS kind FROM usage GROUP BY model_digest) u USING (model_digest)
-WHERE i.video_id = $video_id
-    AND u.kind <> 'embeddings'
-    AND ($model = '' OR i.model_id = $model OR starts_with(i.model_id, $model || '/'))
-GROUP BY i.model_digest
-ORDER BY any_value(u.kind) = 'detections' DESC, n_loaded DESC, model_id DESC
-"""
-_LEDGER = """
-SELECT i.frame_offset, f.pts, i.status = 'loaded' AS loaded
-FROM inferences i JOIN frames f USING (video_id, frame_offset)
-WHERE i.video_id = $video_id AND i.model_digest = $model_digest
-ORDER BY i.frame_offset
-"""
+
+class StyleName(enum.StrEnum):
+    """How something is covered."""
+
+    PIXELATE = "pixelate"
+    BLUR = "blur"
+    SOLID = "solid"
+
+
+class ShapeName(enum.StrEnum):
+    """What of it is covered."""
+
+    BOX = "box"
+    MASK = "mask"
+
+
+@dataclass(slots=True)
+class _Work:
+    """What is asked of a video, being turned into steps. `said`: for people, a piece per step."""
+
+    settings: Settings
+    archive: Archive
+    video_id: str
+    index: VideoIndex
+    steps: list[Step] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    redaction: Redaction | None = None
 
 
 def render(
     video: str = typer.Argument(..., metavar="VIDEO_OR_ID", help="an id (v_…), a file, or where it was seen"),
     out: Path = typer.Option(..., "--out", help="the .mp4 to write"),
-    model: str = typer.Option(
-        "", "--model", "-m", metavar="NAME[/VERSION]", help="default: detections, and of those the one with most frames"
+    blur: list[str] | None = typer.Option(
+        None, "--blur", metavar="CLASS", help="cover this class; `face` and `text` too; again for more"
     ),
-    confidence: float | None = typer.Option(None, "--confidence", min=0, max=1, help="least confidence that is drawn"),
+    style: StyleName | None = typer.Option(None, "--style", help="of covering; default: text solid, else pixelate"),
+    shape: ShapeName = typer.Option(ShapeName.BOX, "--shape", help="mask: follow outlines where a model gave them"),
+    reach_s: float | None = typer.Option(
+        None, "--reach", min=0, metavar="SECONDS", help="inferred frames further apart leave what is between unknown"
+    ),
+    audit: Path | None = typer.Option(None, "--audit", help="write what was covered and why to this .json or .csv"),
+    highlight: list[str] | None = typer.Option(
+        None, "--highlight", metavar="CLASS", help="dim everything but this class; again for more"
+    ),
+    model: list[str] | None = typer.Option(
+        None, "--model", "-m", metavar="NAME[/VERSION]", help="draw what it saw; again for more; default: detections"
+    ),
+    gaze: bool = typer.Option(False, "--gaze", help="draw where people look; as --model gaze"),
+    confidence: float | None = typer.Option(
+        None,
+        "--confidence",
+        min=0,
+        max=1,
+        help="least confidence; default: all that is stored where things are covered",
+    ),
+    mute: bool = typer.Option(False, "--mute", help="leave the sound out"),
 ) -> None:
-    """Write a video with what a model saw drawn in, in its own timing and with its sound; works with the stack down.
+    """Write a copy of a video in its own timing and with its sound: what a model saw drawn in, or things covered.
 
-    Boxes, masks, points, looks, lines of text and classes can be drawn; vectors cannot.
+    Covering is fail-closed: what no model could speak for (gaps, frames not inferred, a model that never ran) is
+    covered whole, and told. Nothing else of the file comes along: no metadata, subtitles or cover. Works with the stack
+    down.
 
-    Example: framehouse render bikes.mp4 --out annotated.mp4
+    Example: framehouse render bikes.mp4 --blur face --blur person --audit covered.json --out redacted.mp4
     """
     from framehouse.cli.output import begin, say
     from framehouse.cli.videos import find_video_id
     from framehouse.jobs.media import local_file
-    from framehouse.render.annotate import annotate
+    from framehouse.render.compose import check_out, compose
+    from framehouse.store.archive import open_archive
     from framehouse.video.probe import probe
 
-    settings = begin()
+    settings, target = begin(), out.expanduser().absolute()
     video_id = find_video_id(settings, video)
     source = local_file(settings, video_id, video)
-    threshold = settings.jobs.confidence if confidence is None else confidence
-    model_id, inferred = _inferred(settings, video_id, model, threshold)
+    check_out(target, source)
+    _check_audit(audit, blur)
     index = probe(source, max_pixels=settings.source.max_pixels)
+    threshold = settings.jobs.confidence if confidence is None else confidence
+    with open_archive(settings.store_dir, memory=settings.store.query_memory) as archive:
+        work = _Work(settings, archive, video_id, index)
+        if blur:
+            _cover(work, blur, style, shape, reach_s, confidence or 0.0)
+        if highlight:
+            _light(work, highlight, threshold)
+        layers = [*(model or ()), *(["gaze"] if gaze else [])]
+        for wanted in layers or ([] if work.steps else [""]):
+            _draw(work, wanted, threshold)
     with _bar(index.n_frames) as progress:
-        n_frames = annotate(source, index, inferred, out.expanduser().absolute(), progress=progress)
-    what = "boxes" if inferred.rows.kind == "detections" else inferred.rows.kind
-    say(f"{out}: {n_frames} frames, {len(inferred.rows)} {what} of {model_id} in {len(inferred.pts)} inferred frames")
+        written = compose(source, index, work.steps, target, sound="none" if mute else "keep", progress=progress)
+    if work.redaction is not None:
+        _tell_lost(work, work.redaction)
+        if audit is not None:
+            _write_audit(work, written, audit, target)
+    if written.left_out:
+        say(f"{len(written.left_out)} frames do not decode and are left out")
+    say(f"{out}: {written.n_frames} frames, {'; '.join(work.said)}")
 
 
-def _inferred(settings: Settings, video_id: str, model: str, confidence: float) -> tuple[str, Inferred]:
-    """(model_id, rows) of one model of the video.
-
-    Raises:
-        ConfigError: code `config.nothing_to_draw`, no such model saw the video.
-    """
-    import numpy as np
-
+def _check_audit(audit: Path | None, blur: Sequence[str] | None) -> None:
     from framehouse.errors import ConfigError
-    from framehouse.render.overlay import Inferred
-    from framehouse.store.rows import video_rows
 
-    models = _ask(settings, _MODELS, video_id=video_id, model=model)
-    if not len(models["model_id"]):
-        raise ConfigError(
-            f"{video_id} has nothing that can be drawn" + (f" of {model}" if model else ""),
-            code="config.nothing_to_draw",
-            hint="run it first: framehouse run FILE",
-        )
-    key = {"video_id": video_id, "model_digest": str(models["model_digest"][0])}
-    ledger = _ask(settings, _LEDGER, **key)
-    rows = video_rows(
-        settings.store_dir, str(models["kind"][0]), **key, confidence=confidence, memory=settings.store.query_memory
+    if audit is not None and not blur:
+        raise ConfigError("--audit lists what --blur covers", code="config.output", hint="name a class: --blur person")
+    if audit is not None and audit.suffix.lower() not in (".json", ".csv"):
+        raise ConfigError(f"{audit}: an audit list is .json or .csv", code="config.output", hint="name it .json")
+
+
+def _cover(
+    work: _Work, classes: Sequence[str], style: StyleName | None, shape: ShapeName, reach_s: float | None, least: float
+) -> None:
+    from framehouse.analytics.drawing import seconds, wishes
+    from framehouse.render.redact import Redactor, plan_redaction
+    from framehouse.render.regions import Growth
+
+    size = work.index.stream.size
+    found = wishes(
+        work.archive,
+        work.video_id,
+        classes,
+        _labels(work.settings),
+        style=style.value if style else None,
+        confidence=least,
     )
-    return str(models["model_id"][0]), Inferred(
-        ledger["frame_offset"].astype(np.int64),
-        ledger["pts"].astype(np.int64),
-        ledger["loaded"].astype(np.bool_),
-        rows,
-    )
+    plan = plan_redaction(found, seconds(work.index), size, growth=Growth(), reach_s=reach_s, shape=shape.value)
+    work.redaction = plan
+    work.steps.append(Redactor(plan, size))
+    for wish in found:
+        n = sum(len(source.sightings) for source in wish.sources)
+        models = ", ".join(source.model_id for source in wish.sources) or "no model"
+        work.said.append(f"{wish.what} covered by {n} sightings of {models}")
 
 
-def _ask(settings: Settings, query: str, **params: Any) -> dict[str, Any]:
-    """Columns of a query as numpy arrays, by name."""
-    from framehouse.store.query import run_query
+def _light(work: _Work, classes: Sequence[str], least: float) -> None:
+    from framehouse.analytics.drawing import seconds, wishes
+    from framehouse.render.highlight import Highlighter
 
-    result = run_query(settings.store_dir, query, params=params, max_rows=None, memory=settings.store.query_memory)
-    return {name: result.table.column(i).to_numpy() for i, name in enumerate(result.columns)}
+    found = wishes(work.archive, work.video_id, classes, _labels(work.settings), confidence=least)
+    sources = [source for wish in found for source in wish.sources]
+    work.steps.append(Highlighter(sources, seconds(work.index), work.index.stream.size))
+    n = sum(len(source.sightings) for source in sources)
+    work.said.append(f"{', '.join(classes)} lit up from {n} sightings")
+
+
+def _draw(work: _Work, wanted: str, least: float) -> None:
+    from framehouse.analytics.drawing import inferred, layer
+    from framehouse.render.annotate import Marks
+
+    model = layer(work.archive, work.video_id, wanted)
+    seen = inferred(work.archive, model, work.index, least)
+    work.steps.append(Marks(work.index, seen))
+    what = "boxes" if seen.rows.kind == "detections" else seen.rows.kind
+    work.said.append(f"{len(seen.rows)} {what} of {model.model_id} in {len(seen.pts)} inferred frames")
+
+
+def _labels(settings: Settings) -> dict[str, Sequence[str]]:
+    """Class names of the installed models by digest."""
+    from framehouse.inference.repository import load_specs
+
+    return {spec.digest: spec.labels for spec in load_specs(settings.model_repositories).values()}
+
+
+def _tell_lost(work: _Work, redaction: Redaction) -> None:
+    """Say what was covered whole, and what to do about it."""
+    from framehouse.cli.output import say
+    from framehouse.render.redact import NEVER_RAN
+    from framehouse.render.regions import NOT_INFERRED
+
+    whole = int(redaction.whole.sum())
+    if not whole:
+        return
+    say(f"{whole} of {len(redaction.whole)} frames were not analysed and are covered whole:")
+    counted: dict[tuple[str, str], int] = {}
+    for lost in redaction.lost:
+        key = (lost.what, lost.why)
+        counted[key] = counted.get(key, 0) + lost.last_frame - lost.first_frame + 1
+    advice = {
+        NEVER_RAN: "run a model that knows it: framehouse models list",
+        NOT_INFERRED: "run more frames a second (--fps), or accept wider steps with --reach",
+    }
+    for (what, why), n_frames in counted.items():
+        say(f"  {what}: {n_frames} frames, {why} ({advice.get(why, 'framehouse backfill --failed')})")
+
+
+def _write_audit(work: _Work, written: Written, path: Path, out: Path) -> None:
+    from framehouse import ids
+    from framehouse.analytics.drawing import seconds
+    from framehouse.render.audit import as_csv, as_json, entries
+    from framehouse.results.files import write_whole
+
+    plan = work.redaction
+    assert plan is not None
+    found = entries(plan, seconds(work.index), work.index.stream.size, written.left_out)
+    if path.suffix.lower() == ".csv":
+        text = as_csv(found)
+    else:
+        header: dict[str, Any] = {
+            "video_id": work.video_id, "out": out.name,
+            "out_sha256": ids.content_sha256(out), "width": work.index.stream.width,
+            "height": work.index.stream.height, "n_frames": work.index.n_frames, "n_written": written.n_frames,
+            "n_whole": int(plan.whole.sum()), "shape": plan.shape,
+            "covered": [
+                {
+                    "what": covered.what, "style": covered.style, "model_id": covered.source.model_id,
+                    "model_digest": covered.source.model_digest, "n_sightings": len(covered.source.sightings),
+                }
+                for covered in plan.covered
+            ],
+        }  # fmt: skip
+        text = as_json(header, found)
+    write_whole(path.expanduser().absolute(), text.encode())
 
 
 @contextmanager

@@ -18,41 +18,55 @@ if TYPE_CHECKING:
 class Way(StrEnum):
     """How to search."""
 
-    TAGS = "tags"
+    AUTO = "auto"
     CLIP = "clip"
+    TAGS = "tags"
+    TEXT = "text"
 
 
 def search(
     query: str = typer.Argument("", help="what to look for, in words"),
     top: int = typer.Option(10, "--top", min=1, max=1000, help="how many moments"),
-    by: Way = typer.Option(Way.TAGS, "--by", help="tags: words that models gave; clip: embeddings, needs the stack"),
+    by: Way = typer.Option(
+        Way.AUTO,
+        "--by",
+        help="clip: embeddings; tags: words that models gave; text: written in the picture; auto: all that there is",
+    ),
     image: Path | None = typer.Option(None, "--image", help="a picture to look for instead of words, by CLIP"),
-    model: str = typer.Option("clip", "--model", help="which CLIP, with --by clip or --image"),
+    model: str = typer.Option("clip", "--model", help="which CLIP"),
+    video: list[str] = typer.Option([], "--video", metavar="VIDEO_OR_ID", help="only in this video; may be repeated"),
     as_json: bool = typer.Option(False, "--json", help="machine-readable"),
 ) -> None:
-    """Find moments by a text. Tag search works with the stack down; it knows only what some model has a word for.
+    """Find moments by a text, in embeddings, tags and written words together; says which of these there is not.
+
+    It works with the stack down where onnxruntime is installed; else by tags and written words alone.
 
     Example: framehouse search "automobile" --top 5
     """
-    from framehouse.analytics.search import search_tags
     from framehouse.cli.output import begin, emit_json, emit_text, say, table_text
+    from framehouse.cli.videos import find_video_id
     from framehouse.store.search import Place
 
     settings = begin()
-    place = Place(settings.store_dir, timeout_s=settings.store.query_timeout_s, memory=settings.store.query_memory)
-    if image is not None or by is Way.CLIP:
-        answer = _by_clip(settings, place, query, image, model, top)
-    else:
-        answer = search_tags(query, place, top)
+    place = Place(
+        settings.store_dir, tuple(find_video_id(settings, name) for name in video) or None,
+        timeout_s=settings.store.query_timeout_s, memory=settings.store.query_memory,
+    )  # fmt: skip
+    answer = _answer(settings, place, query, by, image, model, top)
     if as_json:
-        emit_json({"way": answer.way, "words": dict(answer.words), "moments": [asdict(one) for one in answer.moments]})
+        emit_json({
+            "way": answer.way, "words": dict(answer.words), "notes": list(answer.notes),
+            "moments": [asdict(one) for one in answer.moments],
+        })  # fmt: skip
         return
-    if answer.way == "tags":
-        say(f"tag search, not CLIP; words: {', '.join(f'{w} {s:.2f}' for w, s in answer.words) or 'none like it'}")
+    for note in answer.notes:
+        say(note)
+    if answer.words:
+        say(f"words alike: {', '.join(f'{word} {alike:.2f}' for word, alike in answer.words)}")
     columns = ["video", "from_s", "to_s", "best_s", "score", "word", "by"]
     rows = [
         [(one.uri or one.video_id).rsplit("/", 1)[-1], round(one.start_s, 2), round(one.end_s, 2), round(one.best_s, 2),
-         round(one.score, 3), one.word or "-", one.model_id]
+         round(one.score, 3), one.word or "-", " ".join(one.ways) or answer.way]
         for one in answer.moments
     ]  # fmt: skip
     emit_text(table_text(columns, rows) if rows else "")
@@ -60,20 +74,19 @@ def search(
         say("nothing found")
 
 
-def _by_clip(settings: Settings, place: Place, query: str, image: Path | None, model: str, top: int) -> Answer:
-    from framehouse.cli.output import say
-    from framehouse.jobs.clip_search import search_by_clip
-    from framehouse.jobs.prompts import Asked
+def _answer(settings: Settings, place: Place, query: str, by: Way, image: Path | None, model: str, top: int) -> Answer:
+    from framehouse.analytics.search import search_tags, search_written
+    from framehouse.jobs.search import search_by_picture, search_by_text, search_every_way
 
-    asked = (
-        Asked("labels", (query,), (query,))
-        if image is None
-        else Asked("list", (image.name,), pictures=(read_picture(image),))
-    )
-    answer, told = search_by_clip(asked, model, place, top, settings)
-    if told:
-        say(told)
-    return answer
+    if image is not None:
+        return search_by_picture(image.name, read_picture(image), model, place, top, settings)
+    if by is Way.CLIP:
+        return search_by_text(query, model, place, top, settings)
+    if by is Way.TAGS:
+        return search_tags(query, place, top)
+    if by is Way.TEXT:
+        return search_written(query, place, top)
+    return search_every_way(query, model, place, top, settings)
 
 
 def read_picture(path: Path) -> bytes:

@@ -22,7 +22,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,18 @@ WORDS_NAME = "words.txt"
 Vectors = NDArray[np.float32]
 """float32 [N, D], as a tower gives them: not normalised."""
 Padding = Literal["fixed", "none"]
+
+
+class Runs(Protocol):
+    """What runs a text model: a server's client, or `text_in_process.ModelHere`."""
+
+    def infer(self, model: str, inputs: Mapping[str, NDArray[Any]], *, version: str = "") -> dict[str, Tensor]:
+        """Outputs by name."""
+        ...
+
+    def ensure_loaded(self, models: Sequence[str]) -> None:
+        """Load what is not loaded yet."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +133,16 @@ def prompts(model: TextModel, labels: Sequence[str]) -> list[str]:
     return [model.template.replace("{}", label) for label in labels]
 
 
-def embed_texts(client: Client, model: TextModel, texts: Sequence[str]) -> Vectors:
+def sentence(model: TextModel, text: str) -> str:
+    """What somebody looks for, as the model likes it best: in its template, unless it has an article of its own.
+
+    `red circle` becomes `a red circle`; `a red circle` stays.
+    """
+    has_article = clean(text).startswith(("a ", "an ", "the ", "some ", "two "))
+    return text if has_article else prompts(model, [text])[0]
+
+
+def embed_texts(client: Runs, model: TextModel, texts: Sequence[str]) -> Vectors:
     """Vectors of some texts, float32 [N, D]; no text gives [0, 0]. A model that is not loaded is loaded.
 
     Raises:

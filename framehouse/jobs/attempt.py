@@ -84,6 +84,23 @@ def hold_job(state: State, job_id: str, owner: str, settings: Settings, endpoint
 
 
 @contextmanager
+def hold_run(state: State, flow_run_id: str, ttl_s: float) -> Iterator[None]:
+    """Hold a lease on a run that is no job's (backfill, maintenance), so that its death can be known from its silence.
+
+    Raises:
+        LeaseLost: two processes began the same run in the same instant, and this is the later one.
+    """
+    lease = state.acquire(f"run/{flow_run_id}", flow_run_id, ttl_s)
+    if lease is None:
+        raise LeaseLost(f"another process has begun the run {flow_run_id}")
+    try:
+        with renewed(state, lease, ttl_s):
+            yield
+    finally:
+        state.release(lease)
+
+
+@contextmanager
 def hold_video(attempt: Attempt, video_id: str, poll_s: float = 0.25) -> Iterator[None]:
     """Wait for and hold the right to infer a video: two jobs on the same content never do the same work twice."""
     ttl_s = attempt.settings.state.lease_s

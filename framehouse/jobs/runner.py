@@ -161,7 +161,7 @@ class Runner:
             self._end_cancelled(client)
             self._look_at_disk(client)
             self._reconcile(client)
-            self._look_after_scans(client)
+            self._look_after_sides(client)
             self._take_runs(client)
             time.sleep(_POLL_S)
 
@@ -193,8 +193,8 @@ class Runner:
         """Whether a run is no video's: a scan, a backfill, maintenance."""
         return flow_run.deployment_id not in (None, self._process_video(client))
 
-    def _look_after_scans(self, client: SyncPrefectClient) -> None:
-        """Schedules and wished scans, as `Schedules`; and an end to scan runs whose process is gone."""
+    def _look_after_sides(self, client: SyncPrefectClient) -> None:
+        """Schedules and wished scans, as `Schedules`; and an end to runs of other flows whose process is gone."""
         if time.monotonic() - self._side_looked_at < _LOOK_S:
             return
         self._side_looked_at = time.monotonic()

@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 SCAN_CATALOG = "scan-catalog/scan-catalog"
 """Flow name and deployment name of scans."""
+SIDE_DEPLOYMENTS = (SCAN_CATALOG, "backfill/backfill", "maintenance/maintenance")
+"""Deployments whose runs are no job's; each run holds a lease while it lives."""
 
 _SLUG = "catalog-"
 _SYNC_S = 15.0
@@ -38,11 +40,12 @@ class Schedules:
     def __init__(self, state: State) -> None:
         self._state, self._catalogs = state, Catalogs(state.engine)
         self._deployment_id: UUID | None = None
+        self._side_ids: list[str] = []
         self._synced_at = 0.0
 
     def forget(self) -> None:
         """The server may be another one by now."""
-        self._deployment_id, self._synced_at = None, 0.0
+        self._deployment_id, self._side_ids, self._synced_at = None, [], 0.0
 
     def round(self, client: SyncPrefectClient) -> bool:
         """Tell Prefect what is pending; from time to time learn what was edited there. True when a run was made."""
@@ -57,12 +60,12 @@ class Schedules:
         return bool(wanted)
 
     def dead_runs(self, client: SyncPrefectClient, ours: Collection[UUID], silent_s: float) -> list[FlowRun]:
-        """Scan runs that began so long ago, are not over, and that no lease and no child of ours holds."""
+        """Runs that are no job's, began so long ago, are not over, and that no lease and no child of ours holds."""
         begun = FlowRunFilter.model_validate({"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}})
-        here = DeploymentFilter.model_validate({"id": {"any_": [str(self._scans(client))]}})
+        here = DeploymentFilter.model_validate({"id": {"any_": self._sides(client)}})
         limit = datetime.now(UTC).timestamp() - silent_s
         runs = client.read_flow_runs(flow_run_filter=begun, deployment_filter=here)
-        held = self._state.lease_owners("catalog/")
+        held = self._state.lease_owners("catalog/") | self._state.lease_owners("run/")
         return [
             run
             for run in runs
@@ -74,6 +77,11 @@ class Schedules:
         if self._deployment_id is None:
             self._deployment_id = client.read_deployment_by_name(SCAN_CATALOG).id
         return self._deployment_id
+
+    def _sides(self, client: SyncPrefectClient) -> list[str]:
+        if not self._side_ids:
+            self._side_ids = [str(client.read_deployment_by_name(name).id) for name in SIDE_DEPLOYMENTS]
+        return self._side_ids
 
     def _create_run(self, client: SyncPrefectClient, catalog: Catalog) -> None:
         client.create_flow_run_from_deployment(

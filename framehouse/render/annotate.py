@@ -1,37 +1,22 @@
-"""What a model saw on every frame of a video, with its own timing and sound.
-
-Values in: where the rows come from is the caller's business.
-"""
+"""What a model saw, drawn on every frame of a video. Values in: where the rows come from is the caller's business."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
 import numpy as np
-import structlog
 import supervision as sv
 from numpy.typing import NDArray
 
-from framehouse.errors import ConfigError
 from framehouse.render.marks import draw_rows
 from framehouse.render.overlay import NOTHING, Inferred, class_colour, rows_by_frame, shown_results
 from framehouse.results.contract import FrameRows
 from framehouse.results.records.boxes import Detections
-from framehouse.video.decode import FrameGap, decode
-from framehouse.video.encode import Encoder
-from framehouse.video.framing import stretched
 from framehouse.video.index import Size, VideoIndex
-from framehouse.video.sampling import chunks
-
-log = structlog.get_logger(__name__)
 
 Picture = NDArray[np.uint8]
 """uint8 [height, width, 3], RGB, upright."""
 
 NO_ANSWER = "no answer from the model here"
 _MIN_TEXT_SCALE = 0.3
-_DECODE_BATCH = 1
 
 
 class Painter:
@@ -87,55 +72,18 @@ def xyxy(rows: Detections) -> NDArray[np.float32]:
     return np.concatenate([rows.xcycwh[:, :2] - half, rows.xcycwh[:, :2] + half], axis=1)
 
 
-def annotated_pictures(source: Path, index: VideoIndex, inferred: Inferred) -> Iterator[tuple[int, Picture]]:
-    """(pts, picture) of every frame that decodes, in order, with what the model saw drawn in.
+class Marks:
+    """A step that draws what one model saw; each frame shows the inferred frame nearest to it (`shown_results`)."""
 
-    A frame that does not decode is left out: the one before it stands longer, and the timing of the rest holds.
-    """
-    size = index.stream.size
-    painter = Painter(size, inferred.rows.arrays().get("class_id", np.empty(0, np.int32)))
-    shown, rows = shown_results(index.pts, inferred), rows_by_frame(inferred)
-    for chunk in chunks(index):
-        wanted = np.arange(chunk.first_frame, chunk.first_frame + chunk.n_frames, dtype=np.int64)
-        for item in decode(source, index.stream, chunk, wanted, [stretched(size)], batch_size=_DECODE_BATCH):
-            if isinstance(item, FrameGap):
-                log.warning("frame left out", frame_offset=item.frame_offset, reason=item.reason)
-                continue
-            for offset, pts, picture in zip(item.frame_offset, item.pts, item.pictures[stretched(size)], strict=True):
-                place = int(shown[offset])
-                if place != NOTHING and not inferred.loaded[place]:
-                    painter.mark_gap(picture)
-                elif place in rows:
-                    painter.draw(picture, rows[place])
-                yield int(pts), picture
+    def __init__(self, index: VideoIndex, inferred: Inferred) -> None:
+        self._painter = Painter(index.stream.size, inferred.rows.arrays().get("class_id", np.empty(0, np.int32)))
+        self._shown, self._rows = shown_results(index.pts, inferred), rows_by_frame(inferred)
+        self._loaded = inferred.loaded
 
-
-def annotate(
-    source: Path, index: VideoIndex, inferred: Inferred, out: Path, *, progress: Callable[[int], None] | None = None
-) -> int:
-    """Write a copy of a video with what the model saw drawn in, in its own timing, with its sound.
-
-    Args:
-        source: the video file that `index` was probed from.
-        out: `.mp4` file to write, whole or absent.
-        progress: told how many frames are written.
-
-    Returns:
-        Frames written.
-
-    Raises:
-        ConfigError: code `config.output`, `out` is the source itself or no `.mp4`.
-        MediaError: the source cannot be decoded any more; code `media.not_written`, `out` cannot be written.
-    """
-    if out.suffix.lower() != ".mp4":
-        raise ConfigError(f"{out}: only .mp4 is written", code="config.output", hint="name it .mp4")
-    if out.exists() and out.samefile(source):
-        raise ConfigError(f"{out} is the video itself", code="config.output", hint="choose another --out")
-    n_frames = 0
-    with Encoder(out, source=source, stream=index.stream) as encoder:
-        for pts, picture in annotated_pictures(source, index, inferred):
-            encoder.write(picture, pts)
-            n_frames += 1
-            if progress is not None:
-                progress(n_frames)
-    return n_frames
+    def __call__(self, frame_offset: int, picture: Picture) -> None:
+        """Draw on the picture."""
+        place = int(self._shown[frame_offset])
+        if place != NOTHING and not self._loaded[place]:
+            self._painter.mark_gap(picture)
+        elif place in self._rows:
+            self._painter.draw(picture, self._rows[place])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Sequence
 
 import cv2
@@ -16,6 +17,7 @@ Picture = NDArray[np.uint8]
 _RED = (230, 40, 40)
 _LEAST_WIDTH = 640
 _MOST_FACTOR = 4
+_LABEL = 26
 
 
 def proof(
@@ -32,11 +34,14 @@ def proof(
     factor = min(_MOST_FACTOR, max(1, -(-_LEAST_WIDTH // picture.shape[1])))
     height, width = picture.shape[0] * factor, picture.shape[1] * factor
     drawn = np.ascontiguousarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
-    for box, name in zip(boxes, labels, strict=True):
-        if box is not None:
-            _mark(drawn, [round(x * factor) for x in box], name)
-    band = np.zeros((_band_height(len(lines), drawn), width, 3), np.uint8)
-    listed(band, list(lines))
+    placed = [
+        ([round(x * factor) for x in box], name) for box, name in zip(boxes, labels, strict=True) if box is not None
+    ]
+    for i, (box, name) in enumerate(placed):
+        _mark(drawn, box, name, [other for j, (other, _) in enumerate(placed) if j != i])
+    wrapped = [piece for line in lines for piece in textwrap.wrap(_plain(line), max(20, width // 9))]
+    band = np.zeros((_band_height(len(wrapped), drawn), width, 3), np.uint8)
+    listed(band, wrapped)
     return np.concatenate([band, drawn])
 
 
@@ -53,11 +58,14 @@ def proof_name(video: str, video_id: str, what: str, start_s: float, frame_offse
     return f"{stem}-{video_id.removeprefix('v_')[:8]}-{rule}-{at}-f{frame_offset}.jpg"
 
 
-def _mark(drawn: Picture, box: Sequence[int], name: str) -> None:
+def _mark(drawn: Picture, box: Sequence[int], name: str, others: Sequence[Sequence[int]]) -> None:
+    """A box with its label above it, or below at the upper edge, or to its right where that would cover another box."""
     left, top, right, bottom = box
     thick = max(2, min(drawn.shape[:2]) // 180)
     cv2.rectangle(drawn, (left, top), (right, bottom), _RED, thick)
-    label(drawn, _plain(name), (left, top if top > 30 else bottom + 24), _RED)
+    covers = any(a < right and c > left and b < top and d > top - _LABEL for a, b, c, d in others)
+    at = (right + thick, bottom) if covers else (left, top if top > _LABEL else bottom + _LABEL)
+    label(drawn, _plain(name), at, _RED)
 
 
 def _band_height(n_lines: int, drawn: Picture) -> int:

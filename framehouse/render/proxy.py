@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
-import structlog
-from numpy.typing import NDArray
-
-from framehouse.video.decode import FrameGap, decode
+from framehouse.render.compose import pictures
 from framehouse.video.encode import Encoder
-from framehouse.video.framing import stretched
 from framehouse.video.index import Size, VideoIndex
-from framehouse.video.sampling import chunks
-
-log = structlog.get_logger(__name__)
 
 MOST_SIDE = 1280
 """The longer side of a proxy's pictures at most, pixels."""
@@ -58,7 +50,7 @@ def make_proxy(
         out, source=source, stream=index.stream, size=size, crf=_CRF, threads=threads, key_every=key_every,
         sound="browser",
     ) as encoder:  # fmt: skip
-        for pts, picture in _pictures(source, index, size):
+        for _, pts, picture in pictures(source, index, size):
             n_done += 1
             if picture is not None:
                 encoder.write(picture, pts)
@@ -66,15 +58,3 @@ def make_proxy(
             if progress is not None:
                 progress(n_done)
     return n_written
-
-
-def _pictures(source: Path, index: VideoIndex, size: Size) -> Iterator[tuple[int, NDArray[np.uint8] | None]]:
-    framing = stretched(size)
-    for chunk in chunks(index):
-        wanted = np.arange(chunk.first_frame, chunk.first_frame + chunk.n_frames, dtype=np.int64)
-        for item in decode(source, index.stream, chunk, wanted, [framing]):
-            if isinstance(item, FrameGap):
-                log.warning("frame left out", frame_offset=item.frame_offset, reason=item.reason)
-                yield int(index.pts[item.frame_offset]), None
-            else:
-                yield int(item.pts[0]), item.pictures[framing][0]

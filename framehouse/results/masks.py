@@ -27,11 +27,18 @@ def decode(counts: str, size: Size) -> NDArray[np.bool_]:
         ContractViolation: the text does not fill the picture.
     """
     width, height = size
-    runs = _runs(counts)
-    if min(runs, default=0) < 0 or sum(runs) != width * height:
-        raise ContractViolation(f"mask does not fit {width} x {height}")
+    runs = _runs_of(counts, size)
     inside = np.arange(len(runs)) % 2 == 1
     return np.repeat(inside, runs).reshape(width, height).T
+
+
+def area(counts: str, size: Size) -> int:
+    """Pixels inside of a run-length text over a picture of `size` (width, height).
+
+    Raises:
+        ContractViolation: as `decode`.
+    """
+    return sum(_runs_of(counts, size)[1::2])
 
 
 def polygon(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
@@ -42,6 +49,14 @@ def polygon(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
     largest = max(contours, key=cv2.contourArea, default=np.empty((0, 1, 2), np.int32))
     outline = np.asarray(largest, np.int32).reshape(-1, 2)
     return outline if len(outline) >= 3 else np.empty((0, 2), np.int32)
+
+
+def _runs_of(counts: str, size: Size) -> list[int]:
+    width, height = size
+    runs = _runs(counts)
+    if min(runs, default=0) < 0 or sum(runs) != width * height:
+        raise ContractViolation(f"mask does not fit {width} x {height}")
+    return runs
 
 
 def _runs(counts: str) -> list[int]:

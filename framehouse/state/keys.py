@@ -101,6 +101,13 @@ class Keys:
                 connection.execute(used.values(last_used_at=time.time()))
         return _key(row)
 
+    def alive(self, key_id: str) -> ApiKey | None:
+        """The key with this id, when there is one that is not revoked."""
+        alive = sa.select(api_keys).where(api_keys.c.key_id == key_id, api_keys.c.revoked_at.is_(None))
+        with self._engine.connect() as connection:
+            row = connection.execute(alive).mappings().first()
+        return None if row is None else _key(row)
+
     def list(self) -> list[ApiKey]:
         """All keys, oldest first, revoked ones too."""
         with self._engine.connect() as connection:

@@ -1,4 +1,4 @@
-"""Bring a database to this release's schema: numbered migrations once, views whenever their text changed."""
+"""Bring a database to this release's schema: numbered migrations once, views and macros whenever their text changed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from framehouse.store.connection import fetch, run_script, script, transaction
 
 _NAME = re.compile(r"(\d{4})_\w+\.sql")
 _VIEWS_MARK = "views "
+_SEARCH = re.compile(r"\{moments of (?P<hits>\w+)(?:, with (?P<given>[^{}]+))?\}")
 
 
 @cache
@@ -29,6 +30,25 @@ def views() -> dict[str, str]:
     """View name -> script name."""
     names = sorted(entry.name for entry in resources.files("framehouse.store").joinpath("views").iterdir())
     return {name.removesuffix(".sql"): f"views/{name}" for name in names if name.endswith(".sql")}
+
+
+@cache
+def macros() -> dict[str, str]:
+    """Macro name -> the statements that make it."""
+    names = sorted(entry.name for entry in resources.files("framehouse.store").joinpath("macros").iterdir())
+    return {name.removesuffix(".sql"): _macro(script(f"macros/{name}")) for name in names if name.endswith(".sql")}
+
+
+def _macro(text: str) -> str:
+    """A macro's statements: `{moments of HITS, with NAME = VALUE}` is a search (`store.search`), whose bound values are
+    the macro's parameters of the same name."""
+
+    def search(match: re.Match[str]) -> str:
+        given = dict([pair.split(" = ", 1) for pair in match["given"].split("; ")] if match["given"] else [])
+        query = script("searches/moments.sql").replace("{hits}", script(f"searches/{match['hits']}.sql"))
+        return re.sub(r"\$(\w+)", lambda bound: given.get(bound[1], bound[1]), query)
+
+    return _SEARCH.sub(search, text)
 
 
 def schema_version(connection: duckdb.DuckDBPyConnection) -> int:
@@ -85,6 +105,8 @@ def _apply_views(connection: duckdb.DuckDBPyConnection) -> None:
     with transaction(connection):
         for name in views().values():
             run_script(connection, name)
+        for statements in macros().values():
+            connection.execute(statements)
         connection.execute("DELETE FROM schema_version WHERE version = 0")
         _record(connection, 0, _views_mark())
 
@@ -100,6 +122,6 @@ def _view_marks(connection: duckdb.DuckDBPyConnection) -> list[str]:
 
 @cache
 def _views_mark() -> str:
-    """Row 0 of schema_version: a digest of the views' text."""
-    text = "\0".join(script(name) for name in views().values())
+    """Row 0 of schema_version: a digest of the views' and macros' text."""
+    text = "\0".join([*(script(name) for name in views().values()), *macros().values()])
     return _VIEWS_MARK + hashlib.sha256(text.encode()).hexdigest()[:16]

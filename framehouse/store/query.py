@@ -9,7 +9,7 @@ import math
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from datetime import time as time_of_day
@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from framehouse.errors import QueryRejected, QueryTimeout
 from framehouse.store.connection import DEFAULT_MEMORY, one_line, reading
+from framehouse.store.functions import TextVectors, embedding_texts, names_embed_text
 from framehouse.store.migrate import check_version
 from framehouse.store.reach import check_reach
 
@@ -95,6 +96,7 @@ def run_query(
     timeout_s: float = 30.0,
     max_rows: int | None = 10_000,
     memory: str = DEFAULT_MEMORY,
+    texts: TextVectors | None = None,
 ) -> QueryResult:
     """Run exactly one SELECT on the published snapshot; WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN count.
 
@@ -104,8 +106,10 @@ def run_query(
         timeout_s: limit of time.
         max_rows: limit of rows; None for all.
         memory: DuckDB's limit, shared by all readers of this process; equal for all.
+        texts: what `embed_text(text)` in the query asks; None leaves the function out.
 
     Raises:
+        FramehouseError: what `texts` raised.
         QueryRejected: another statement, wrong SQL, files or settings touched; code `store.query_memory`: too large.
         QueryTimeout: not done in time.
         StoreError: nothing to read, see `connection.reading`.
@@ -119,9 +123,10 @@ def run_query(
             check_reach(connection, statement.query)
             if confidence is not None:
                 connection.execute("SET VARIABLE confidence = ?::FLOAT", [confidence]).fetchall()
-            relation = connection.sql(statement, params=params)
-            columns, types = tuple(relation.columns), tuple(str(name) for name in relation.types)
-            table, truncated = _take(relation, max_rows)
+            with embedding_texts(connection, texts) if texts and names_embed_text(sql) else nullcontext():
+                relation = connection.sql(statement, params=params)
+                columns, types = tuple(relation.columns), tuple(str(name) for name in relation.types)
+                table, truncated = _take(relation, max_rows)
     return QueryResult(columns, types, table, truncated, time.monotonic() - started)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 
 from framehouse.errors import QueryRejected
+from framehouse.store.migrate import macros
 
 TABLE_FUNCTIONS = frozenset(
     {
@@ -58,7 +59,7 @@ def _forbidden(node: Any) -> Iterator[str]:
     if not isinstance(node, dict):
         return
     kind = node.get("type")
-    if kind == "TABLE_FUNCTION" and (name := _named(node["function"], "function_name")) not in TABLE_FUNCTIONS:
+    if kind == "TABLE_FUNCTION" and not _is_open(name := _named(node["function"], "function_name")):
         yield f"the table function {name}"
     if kind in ("BASE_TABLE", "SHOW_REF") and (name := _named(node, "table_name")) in HIDDEN_TABLES:
         yield f"the table {name}"
@@ -66,6 +67,11 @@ def _forbidden(node: Any) -> Iterator[str]:
         yield f"the function {name}"
     for item in node.values():
         yield from _forbidden(item)
+
+
+def _is_open(table_function: str) -> bool:
+    """Whether readers may call it: listed here, or one of the database's own macros."""
+    return table_function in TABLE_FUNCTIONS or table_function in macros()
 
 
 def _named(node: dict[str, Any], key: str) -> str:

@@ -13,6 +13,7 @@ from framehouse.errors import StoreError
 from framehouse.store.connection import DEFAULT_MEMORY, reading, script
 from framehouse.store.migrate import check_version
 from framehouse.store.query import QueryResult, run_query
+from framehouse.store.resident import resident_moments
 
 _SCHEMA = 2
 """First schema version with words and vectors."""
@@ -27,6 +28,7 @@ class Place:
         video_ids: only in these videos; None for all.
         confidence: words below it do not count, 0..1.
         timeout_s, memory: limits of one query.
+        resident: this process stays and may keep embeddings in memory (`store.resident`).
     """
 
     store_dir: Path
@@ -34,6 +36,7 @@ class Place:
     confidence: float = 0.25
     timeout_s: float = 30.0
     memory: str = DEFAULT_MEMORY
+    resident: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class Moment:
         score: how well that one fits; comparable only within one search.
         model_id: the model whose answer it was.
         word, source, confidence: of a search by words: what that frame has, and how sure the model was.
+        ways: how it was found, where several ways were gone.
     """
 
     video_id: str
@@ -70,6 +74,7 @@ class Moment:
     source: str | None
     confidence: float | None
     model_id: str
+    ways: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,7 +122,22 @@ def vector_moments(place: Place, vector: NDArray[np.float32], model_digest: str,
     Raises:
         StoreError: as `run_query`.
     """
+    if place.resident:
+        rows = resident_moments(
+            place.store_dir, vector, model_digest, top, video_ids=place.video_ids, memory=place.memory
+        )
+        if rows is not None:
+            return [Moment(*row) for row in rows]
     return _moments(place, "vectors", top, vector=vector.astype(float).tolist(), model_digest=model_digest)
+
+
+def written_moments(place: Place, phrase: str, top: int) -> list[Moment]:
+    """The best moments where a phrase is written in the picture, whatever its case, spaces and signs.
+
+    Raises:
+        StoreError: as `run_query`.
+    """
+    return _moments(place, "written", top, phrase=phrase)
 
 
 def embedded_videos(place: Place, model_digest: str) -> int:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from framehouse.errors import MediaError
 from framehouse.video.container import opened, video_stream
 from framehouse.video.index import Size, StreamFacts, VideoIndex
-from framehouse.video.sound import SoundMode, sound_of, ticks_a_second
+from framehouse.video.sound import Sound, SoundMode, ticks_a_second
 
 log = structlog.get_logger(__name__)
 
@@ -33,8 +33,8 @@ class Encoder:
     """Write an H.264 mp4 with the times and the sound of a source video.
 
     Used as a context manager. The file appears under its name only when the block ends well; after an error nothing is
-    left behind. The sound is copied packet by packet with its own times, so that it stays in step with the pictures;
-    streams that an mp4 cannot hold are left out (and logged).
+    left behind. Nothing else of the source comes along: no metadata, subtitles, chapters, cover or data streams. The
+    sound keeps its own times, so that it stays in step with the pictures.
 
     Args:
         path: the file to write; an existing one is replaced at the end.
@@ -61,7 +61,7 @@ class Encoder:
         crf: int = 20,
         threads: int = 1,
         key_every: int = 0,
-        sound: SoundMode = "copy",
+        sound: SoundMode = "keep",
     ) -> None:
         self._path, self._source_path, self._facts, self._size = path, source, stream, size or stream.size
         self._options = {"preset": "veryfast", "crf": str(crf)} | ({"g": str(key_every)} if key_every else {})
@@ -79,7 +79,7 @@ class Encoder:
             )
             self._start_s = _clock_start_s(source, self._facts)
             self._video = self._add_video(source)
-            self._sound = sound_of(source, self._out, self._start_s, self._sound_mode)
+            self._sound = Sound(source, self._out, self._start_s, self._sound_mode)
         except av.error.FFmpegError as error:
             self._abandon()
             raise self._not_written(error) from None

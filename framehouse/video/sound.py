@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import av
 import av.error
@@ -17,45 +17,54 @@ from av.stream import Disposition
 
 log = structlog.get_logger(__name__)
 
-SoundMode = Literal["copy", "browser", "none"]
-"""`copy`: every stream that an mp4 can hold, bit for bit. `browser`: one stream, as AAC or MP3. `none`: no sound."""
+SoundMode = Literal["keep", "browser", "none"]
+"""`keep`: every stream, bit for bit where an mp4 can hold it, else as AAC. `browser`: one stream, as it is where it is
+AAC or MP3, else as AAC. `none`: no sound."""
 
 _BROWSER = frozenset({"aac", "mp3"})
 _AAC_RATES = frozenset({8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000})
 _MOST_ERRORS = 200
 
 
-class Sound(Protocol):
-    """Sound being written as the pictures advance."""
+class Sound:
+    """The sound of a source, written as the pictures advance, in an mp4 whose times are `start_s` seconds less."""
+
+    def __init__(self, source: InputContainer, out: OutputContainer, start_s: Fraction, mode: SoundMode) -> None:
+        chosen = _chosen(source, mode)
+        fit = _BROWSER if mode == "browser" else out.supported_codecs
+        self._tracks: dict[int, _Copied | _Converted] = {
+            stream.index: (_Copied if _codec(stream) in fit else _Converted)(stream, out, start_s) for stream in chosen
+        }
+        self._packets = _packets(source, chosen)
+        self._next: Any = None
 
     def write_until(self, second: Fraction | None) -> None:
         """Write what is heard up to a time on the source's clock; None: all that is left."""
-        ...
-
-
-def sound_of(source: InputContainer, out: OutputContainer, start_s: Fraction, mode: SoundMode) -> Sound:
-    """The sound of a source, added to an mp4 whose times are `start_s` seconds less than the source's.
-
-    Streams that cannot be kept are left out (and logged).
-    """
-    if mode == "none":
-        return _Copied(source, out, start_s, [])
-    known = [s for s in source.streams.audio if s.codec_context]
-    if mode == "copy":
-        kept = [s for s in known if _codec(s) in out.supported_codecs]
-        for stream in source.streams.audio:
-            if stream not in kept:
-                log.warning("sound left out: mp4 cannot hold it", stream=stream.index, codec=stream.name)
-        return _Copied(source, out, start_s, kept)
-    first = next((s for s in known if s.disposition & Disposition.default), known[0] if known else None)
-    if first is None or _codec(first) in _BROWSER:
-        return _Copied(source, out, start_s, [] if first is None else [first])
-    return _Converted(source, out, start_s, first)
+        while (packet := self._next or next(self._packets, None)) is not None:
+            self._next = None
+            if second is not None and packet.dts * packet.time_base > second:
+                self._next = packet
+                return
+            self._tracks[packet.stream_index].take(packet)
+        if second is None:
+            for track in self._tracks.values():
+                track.finish()
 
 
 def ticks_a_second(source: InputContainer) -> list[int]:
     """Of the clocks of the source's sound streams."""
     return [s.time_base.denominator for s in source.streams.audio if s.time_base]
+
+
+def _chosen(source: InputContainer, mode: SoundMode) -> list[Any]:
+    """Streams to write; those that FFmpeg cannot name are left out (and logged)."""
+    known = [s for s in source.streams.audio if s.codec_context]
+    for stream in source.streams.audio:
+        if stream not in known:
+            log.warning("sound left out: no decoder for it", stream=stream.index)
+    if mode == "keep" or not known:
+        return known
+    return [next((s for s in known if s.disposition & Disposition.default), known[0])] if mode == "browser" else []
 
 
 def _codec(stream: Any) -> str:
@@ -65,55 +74,38 @@ def _codec(stream: Any) -> str:
 class _Copied:
     """Packets, copied with their own times."""
 
-    def __init__(self, source: InputContainer, out: OutputContainer, start_s: Fraction, kept: list[Any]) -> None:
+    def __init__(self, stream: Any, out: OutputContainer, start_s: Fraction) -> None:
         self._out, self._start_s = out, start_s
-        self._targets = {stream.index: out.add_stream_from_template(stream) for stream in kept}
-        self._last_dts: dict[int, int] = {}
-        self._packets = _packets(source, kept)
-        self._next: Any = None
+        self._target = out.add_stream_from_template(stream)
+        self._last_dts: int | None = None
 
-    def write_until(self, second: Fraction | None) -> None:
-        while (packet := self._next or next(self._packets, None)) is not None:
-            self._next = None
-            if second is not None and packet.dts * packet.time_base > second:
-                self._next = packet
-                return
-            if packet.dts <= self._last_dts.get(packet.stream_index, packet.dts - 1):
-                log.warning("sound packet left out: its time goes back", stream=packet.stream_index, dts=packet.dts)
-                continue
-            self._last_dts[packet.stream_index] = packet.dts
-            ticks = round(self._start_s / packet.time_base)
-            packet.dts -= ticks
-            packet.pts = None if packet.pts is None else packet.pts - ticks
-            packet.stream = self._targets[packet.stream_index]
-            self._out.mux(packet)
+    def take(self, packet: Any) -> None:
+        if self._last_dts is not None and packet.dts <= self._last_dts:
+            log.warning("sound packet left out: its time goes back", stream=packet.stream_index, dts=packet.dts)
+            return
+        self._last_dts = packet.dts
+        ticks = round(self._start_s / packet.time_base)
+        packet.dts -= ticks
+        packet.pts = None if packet.pts is None else packet.pts - ticks
+        packet.stream = self._target
+        self._out.mux(packet)
+
+    def finish(self) -> None:
+        pass
 
 
 class _Converted:
     """Sound, decoded and written as AAC; silence where the source has a hole."""
 
-    def __init__(self, source: InputContainer, out: OutputContainer, start_s: Fraction, stream: Any) -> None:
+    def __init__(self, stream: Any, out: OutputContainer, start_s: Fraction) -> None:
         self._out, self._start_s = out, start_s
         self._rate = stream.rate if stream.rate in _AAC_RATES else 48000
         self._layout = "mono" if stream.channels == 1 else "stereo"
         self._encoder: Any = out.add_stream("aac", rate=self._rate, layout=self._layout)
-        self._packets = _packets(source, [stream])
-        self._next: Any = None
         self._form: tuple[Any, ...] = ()
         self._graph: Any = None
 
-    def write_until(self, second: Fraction | None) -> None:
-        while (packet := self._next or next(self._packets, None)) is not None:
-            self._next = None
-            if second is not None and packet.dts * packet.time_base > second:
-                self._next = packet
-                return
-            self._take(packet)
-        if second is None:
-            self._drain()
-            self._out.mux(self._encoder.encode(None))
-
-    def _take(self, packet: Any) -> None:
+    def take(self, packet: Any) -> None:
         try:
             frames = packet.decode()
         except av.error.FFmpegError as error:
@@ -129,6 +121,10 @@ class _Converted:
             frame.pts -= round(self._start_s / frame.time_base)
             self._graph.push(frame)
             self._pull()
+
+    def finish(self) -> None:
+        self._drain()
+        self._out.mux(self._encoder.encode(None))
 
     def _new_graph(self, frame: Any) -> Any:
         graph = av.filter.Graph()

@@ -28,13 +28,13 @@ from framehouse.store.checksum import snapshot_checksum, tables_checksum
 from framehouse.store.connection import reading, script, writing
 from framehouse.store.job_results import job_results
 from framehouse.store.load import load_job, load_parts
-from framehouse.store.migrate import migrate, migrations, schema_version, views
+from framehouse.store.migrate import macros, migrate, migrations, schema_version, views
 from framehouse.store.publish import LoadEntry, Publisher
 from framehouse.store.query import run_query
 from framehouse.store.rebuild import rebuild
 from framehouse.store.rows import read_rows
 from kind_rows import kind_rows
-from lakes import DETECTOR, plan, put_job, put_part, run, small_lake, video, video_name
+from lakes import DETECTOR, plan, put_every_kind, put_job, put_part, run, small_lake, video, video_name
 
 TABLES = {
     "videos", "video_locations", "jobs", "job_frames", "frames", "inferences", "detections", "usage", "schema_version",
@@ -138,11 +138,41 @@ def test_every_view_says_its_grain_and_columns_and_its_example_runs(sample: Path
 
 def test_every_view_but_the_failures_has_rows_on_the_sample(sample: Path) -> None:
     of_other_kinds = {
-        "tags_per_video", "texts_per_video", "gazes_per_second",
+        "duplicates", "tags_per_video", "texts_per_video", "gazes_per_second",
         "policy_intervals", "policy_verdicts", "proctor_report",  # of findings
     }  # fmt: skip
     found = {view: rows(sample, f"SELECT count(*) > 0 FROM {view}")[0][0] for view in views()}
     assert found == {view: view not in of_other_kinds for view in views()}
+
+
+@pytest.fixture(scope="module")
+def every_kind(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with rows of every kind."""
+    root = tmp_path_factory.mktemp("kinds")
+    put_every_kind(Lake(root / "lake"))
+    rebuild(root / "store", Lake(root / "lake"))
+    return root / "store"
+
+
+@pytest.mark.parametrize("macro", macros())
+def test_every_macro_says_what_it_gives_and_takes_and_its_example_runs(every_kind: Path, macro: str) -> None:
+    header = " ".join(line[3:] for line in macros()[macro].splitlines() if line.startswith("-- "))
+    assert header.startswith("Gives: ")
+    described = header.partition(" Arguments: ")[2]
+    (parameters, comment), *_ = rows(
+        every_kind, "SELECT parameters, comment FROM duckdb_functions() WHERE function_name = ?", [macro]
+    )
+    assert all(name in described for name in parameters)
+    assert comment
+    example = re.search(r" Example: [^?]+\? ((?:SELECT|FROM) .*?;)", header)
+    assert example, f"{macro} has no example question with its SQL"
+    assert rows(every_kind, example.group(1))
+
+
+def test_every_macro_has_a_comment(sample: Path) -> None:
+    commented = rows(sample, "SELECT function_name, comment FROM duckdb_functions() WHERE NOT internal")
+    assert set(macros()) <= {name for name, _ in commented}
+    assert [name for name, comment in commented if not comment] == ["asked_confidence"]
 
 
 @pytest.mark.parametrize(

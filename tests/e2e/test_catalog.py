@@ -190,3 +190,38 @@ def test_a_scan_is_asked_for_over_http_and_run_by_prefect(stack: Stack, tmp_path
         facts = until("scanned and done", stack, lambda: (f := ask())["counts"]["done"] and f)
         assert (facts["scan_report"]["n_new"], len(facts["entries"])) == (1, 1)
         assert client.delete("/v1/catalogs/by-http").status_code == 204
+
+
+def test_a_catalogue_has_a_budget_and_a_backfill_of_its_own(stack: Stack, tmp_path: Path) -> None:
+    folder, other = tmp_path / "capped", tmp_path / "not in it"
+    for place in (folder, other):
+        place.mkdir()
+    video(folder, "one.mp4", 900), video(folder, "two.mp4", 940)
+    stack.ok("run", str(video(other, "three.mp4", 980)), "--fps", "2")
+    stack.ok("catalog", "add", str(folder), "--name", "capped", "--fps", "all", "--max-frames", "45")
+    scan(stack, "capped")
+    jobs = until("one at rest for its budget", stack, lambda: (j := jobs_in(stack, folder)) and at_rest(j) and j)
+    assert sorted(job["status"] for job in jobs) in (["done", "paused"], ["paused", "paused"])
+    ids = "', '".join(job["video_id"] for job in jobs)
+    count = f"SELECT count(*) AS n FROM inferences WHERE video_id IN ('{ids}') AND status = 'loaded'"
+    until("45 frames and no more", stack, lambda: rows(stack, count) == [{"n": 45}])
+    stack.ok("jobs", "budget", "catalog/capped", "--max-frames", "100")
+    assert until("both done", stack, lambda: finished(stack, "capped"))["done"] == 2
+    until("all frames", stack, lambda: rows(stack, count) == [{"n": 60}])
+
+    asked = ("backfill", "--catalog", "capped", "--model", "tags", "--fps", "2")
+    dry = json.loads(stack.ok(*asked, "--dry-run", "--json"))
+    assert {v["video_id"] for v in dry["videos"]} == {job["video_id"] for job in jobs}
+    done = json.loads(stack.ok(*asked, "--json"))
+    assert [(job["status"], job["models"]) for job in done] == [("done", ["tags/1"])] * 2
+    assert json.loads(stack.ok(*asked, "--json")) == []
+    stack.ok("catalog", "remove", "capped")
+
+
+def jobs_in(stack: Stack, folder: Path) -> list[dict[str, Any]]:
+    found = json.loads(stack.ok("jobs", "list", "--json"))
+    return [job for job in found if job["uri"].startswith(str(folder))]
+
+
+def at_rest(jobs: list[dict[str, Any]]) -> bool:
+    return {job["status"] for job in jobs} <= {"done", "paused"} and "paused" in {job["status"] for job in jobs}

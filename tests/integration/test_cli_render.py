@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import structlog
 
 import media
+from cli_runs import Cli, cli_of
 from framehouse import ids
-from framehouse.cli.main import main
-from framehouse.config import load_settings
 from framehouse.video.probe import probe
 from stored_runs import store_run
-
-Cli = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
@@ -27,26 +21,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def cli(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    monkeypatch.setenv("FRAMEHOUSE_HOME", str(home))
-    monkeypatch.setenv("FRAMEHOUSE_DEBUG", "")
-
-    def run(*arguments: object) -> tuple[int, str]:
-        load_settings.cache_clear()
-        monkeypatch.setattr(sys, "argv", ["framehouse", *map(str, arguments)])
-        capsys.readouterr()  # what making the store said
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        finally:
-            load_settings.cache_clear()
-            structlog.reset_defaults()
-        captured = capsys.readouterr()
-        assert captured.out == ""
-        return code, captured.err
-
-    return run
+    return cli_of(home, monkeypatch, capsys)
 
 
 def test_by_file_by_id_by_uri_and_by_downloaded_copy(cli: Cli, home: Path, tmp_path: Path) -> None:

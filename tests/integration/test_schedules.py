@@ -9,10 +9,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from prefect.client.schemas.objects import DeploymentSchedule
+from prefect.client.schemas.objects import DeploymentSchedule, FlowRun
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
+from prefect.states import Running
 
-from framehouse.jobs.schedules import Schedules
+from framehouse.jobs.attempt import hold_run
+from framehouse.jobs.schedules import SIDE_DEPLOYMENTS, Schedules
 from framehouse.state.catalogs import Catalog, Catalogs
 from places import Watched
 
@@ -26,8 +28,16 @@ class Server:
         self.deployment_id = uuid4()
         self.schedules: dict[UUID, DeploymentSchedule] = {}
         self.runs: list[dict[str, Any]] = []
+        self.begun: list[FlowRun] = []
+        self.asked_for: list[str] = []
 
-    def read_deployment_by_name(self, _name: str) -> Any:
+    def read_flow_runs(self, flow_run_filter: Any, deployment_filter: Any) -> list[FlowRun]:
+        assert flow_run_filter.state.type.any_ == ["RUNNING", "PENDING", "CANCELLING"]
+        assert deployment_filter.id.any_ == [self.deployment_id] * len(SIDE_DEPLOYMENTS)
+        return self.begun
+
+    def read_deployment_by_name(self, name: str) -> Any:
+        self.asked_for.append(name)
         return type("Deployment", (), {"id": self.deployment_id})
 
     def read_deployment_schedules(self, deployment_id: UUID) -> list[DeploymentSchedule]:
@@ -186,3 +196,23 @@ def test_a_scan_that_is_asked_for_becomes_one_run(both: Both) -> None:
     assert not both.round()
     key = f"{both.catalog.catalog_id}/{asked_at}"
     assert both.server.runs == [{"parameters": {"catalog": "videos"}, "idempotency_key": key}]
+
+
+def test_a_run_that_no_lease_holds_is_dead(tmp_path: Path) -> None:
+    both = Both(tmp_path)
+    alive, dead, ours, young = (
+        FlowRun(flow_id=uuid4(), deployment_id=both.server.deployment_id, state=Running()) for _ in range(4)
+    )
+    both.server.begun = [alive, dead, ours, young]
+    for run in (alive, dead, ours):
+        assert run.state is not None
+        run.state.timestamp -= timedelta(minutes=2)
+    state = both.watched.state
+
+    def found() -> list[UUID]:
+        return [run.id for run in both.schedules.dead_runs(both.server, [ours.id], 60.0)]  # type: ignore[arg-type]
+
+    with hold_run(state, str(alive.id), 30.0):
+        assert found() == [dead.id]
+    assert found() == [alive.id, dead.id]
+    assert both.server.asked_for == list(SIDE_DEPLOYMENTS), "asked once"

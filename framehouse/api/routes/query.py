@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from framehouse.api.context import Admin, ApiContext
+from framehouse.jobs.texts import SearchTexts
 from framehouse.store.query import run_query
 
 router = APIRouter(prefix="/v1/query", tags=["query"])
@@ -39,12 +40,14 @@ class QueryRows(BaseModel):
 @router.post("", summary="Ask in SQL")
 def query(wish: QueryWish, api: ApiContext, _: Admin) -> QueryRows:
     """Tables and views of all jobs, so it needs the scope admin. Files, settings and anything but a SELECT are out of
-    reach; time and memory are limited by the server's settings."""
+    reach; time and memory are limited by the server's settings. `embed_text('a red car')` gives CLIP's vector of a
+    text, for `moments(vector, top)` and `frames_like(vector)`."""
     settings = api.settings
     with api.query_slots:
         found = run_query(
             settings.store_dir, wish.sql, params=wish.params or None, confidence=wish.confidence,
             timeout_s=settings.store.query_timeout_s, max_rows=wish.max_rows, memory=settings.store.query_memory,
+            texts=SearchTexts(settings),
         )  # fmt: skip
     return QueryRows(
         columns=list(found.columns), types=list(found.types), rows=found.records(), truncated=found.truncated,

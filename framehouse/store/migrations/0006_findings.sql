@@ -108,3 +108,5 @@ COMMENT ON COLUMN tracks.tracker_id IS 'The track, from 1 in order of first sigh
 
 COMMENT ON COLUMN loads.kind IS 'parts (video_id and model_digest are set), job (job_id is set), video (video_id is set: where it lies), forget (video_id is set) or finding (video_id is set, and model_digest is the ruleset_id)';
 COMMENT ON COLUMN loads.model_digest IS 'Model digest whose parts were loaded, or ruleset_id of a finding';
+
+COMMENT ON MACRO asked_confidence IS 'Threshold that views and macros count from, 0 to 1: the session''s variable confidence when set (SET VARIABLE confidence = 0.6; framehouse sql --confidence), else 0.4 as settings has it';

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from framehouse.analytics.search import search_tags, search_vectors
+from framehouse.analytics.search import Answer, fuse, search_tags, search_vectors, search_written
 from framehouse.analytics.words import WordVectors, load_word_vectors
 from framehouse.errors import ConfigError, StoreError
 from framehouse.results.lake import Lake
 from framehouse.store.rebuild import rebuild
-from framehouse.store.search import Place
+from framehouse.store.search import Moment, Place
 from lakes import DETECTOR, put_part, video, video_name
 
 
@@ -94,3 +94,67 @@ def test_the_nearest_vector_is_the_best_moment(place: Place) -> None:
     assert best.best_frame_offset == 17
     assert best.score == pytest.approx(1.0, abs=1e-5)
     assert DETECTOR != "e" * 32
+
+
+def moment(number: int, start_s: float, end_s: float, frame: int = 0) -> Moment:
+    return Moment(
+        video_name(number), None, start_s, end_s, 1, frame, start_s, 0.5, None, None, None, "m/1"
+    )  # fmt: skip
+
+
+def test_what_two_ways_find_comes_before_what_one_finds_better() -> None:
+    both, first, second = moment(1, 4, 6), moment(2, 0, 1), moment(3, 0, 1)
+    clip = Answer("clip", (first, both), notes=("a note",))
+    tags = Answer("tags", (second, moment(1, 0, 60)), (("car", 1.0),))
+    fused = fuse([clip, tags], 10)
+    assert (fused.way, fused.words, fused.notes) == ("all", (("car", 1.0),), ("a note",))
+    assert [(one.video_id, one.ways) for one in fused.moments] == [
+        (video_name(1), ("clip", "tags")), *sorted([(video_name(2), ("clip",)), (video_name(3), ("tags",))])
+    ]  # fmt: skip
+    assert (fused.moments[0].start_s, fused.moments[0].end_s) == (4, 6)
+    assert 0 < fused.moments[2].score < fused.moments[0].score < 1
+    assert len(fuse([clip, tags], 1).moments) == 1
+
+
+def test_what_every_way_has_first_scores_one() -> None:
+    fused = fuse([Answer("clip", (moment(1, 0, 2),)), Answer("text", (moment(1, 1, 3),))], 5)
+    assert [one.score for one in fused.moments] == [pytest.approx(1)]
+    assert fuse([Answer("clip", ()), Answer("tags", ())], 5).moments == ()
+
+
+def test_neighbours_in_time_do_not_overlap_and_both_stay() -> None:
+    fused = fuse([Answer("clip", (moment(1, 0, 2),)), Answer("tags", (moment(1, 2, 4),))], 5)
+    assert len(fused.moments) == 2
+
+
+@pytest.fixture(scope="module")
+def read(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A video whose written lines were read."""
+    folder = tmp_path_factory.mktemp("read")
+    lake = Lake(folder / "lake")
+    lake.add_video(video(0))
+    put_part(lake, range(0, 60), kind="texts", model_id="ocr/1")
+    rebuild(folder / "store", lake)
+    return Place(folder / "store")
+
+
+@pytest.mark.parametrize(
+    ("phrase", "line"),
+    [
+        ("exit", "EXIT"),
+        ("main STREET", "Main Street 12"),
+        ("mainstreet12", "Main Street 12"),
+        ("caf\u00e9", "caf\u00e9 \u00fc"),
+        ("\u5927\u962a", "\u5927\u962a"),
+        ("quoted line", "a 'quoted' \"line\""),
+    ],
+)
+def test_a_written_phrase_is_found_whatever_its_case_and_signs(read: Place, phrase: str, line: str) -> None:
+    found = search_written(phrase, read, 5)
+    assert found.way == "text" and found.moments
+    assert {one.word for one in found.moments} == {line}
+
+
+def test_what_is_not_written_is_not_found(read: Place) -> None:
+    assert search_written("exitt", read, 5).moments == ()
+    assert search_written("exit", Place(read.store_dir, ("v_none",)), 5).moments == ()

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import media
 from framehouse.errors import ConfigError
-from framehouse.render.annotate import Painter, annotate, annotated_pictures
+from framehouse.render.annotate import Marks, Painter
+from framehouse.render.compose import Written, changed_pictures, compose
 from framehouse.render.overlay import Inferred, class_colour
 from framehouse.results.records.boxes import Detections
 from framehouse.results.records.gazes import Gazes
@@ -36,6 +38,15 @@ def inferred(index: VideoIndex, gaps: tuple[int, ...] = (), drawn: int = 3) -> I
     return Inferred(plan.frame_offset, plan.pts, loaded, rows(plan.frame_offset[:drawn].tolist()))
 
 
+def annotated_pictures(source: Path, index: VideoIndex, seen: Inferred) -> list[tuple[int, media.Picture]]:
+    found = changed_pictures(source, index, [Marks(index, seen)])
+    return [(pts, picture) for _, pts, picture in found if picture is not None]
+
+
+def annotate(source: Path, index: VideoIndex, seen: Inferred, out: Path, **options: Any) -> Written:
+    return compose(source, index, [Marks(index, seen)], out, **options)
+
+
 def times(index: VideoIndex) -> list[float]:
     return [float(pts * index.stream.time_base) for pts in index.pts.tolist()]
 
@@ -46,7 +57,7 @@ def test_timing_size_and_pictures_of_the_source_are_kept(tmp_path: Path, name: s
     index = probe(source)
     out = tmp_path / "out é.mp4"
     told: list[int] = []
-    assert annotate(source, index, inferred(index, drawn=0), out, progress=told.append) == index.n_frames
+    assert annotate(source, index, inferred(index, drawn=0), out, progress=told.append) == Written(index.n_frames, ())
     copy = probe(out)
     assert times(copy) == pytest.approx(times(index), abs=0.001)
     assert told == list(range(1, index.n_frames + 1))
@@ -129,8 +140,9 @@ def test_frames_that_do_not_decode_are_left_out_and_the_rest_keeps_its_time(tmp_
     source = media.damaged_packet(whole, 25)
     index = probe(source)
     out = tmp_path / "out.mp4"
-    n_frames = annotate(source, index, inferred(index), out)
-    assert 0 < n_frames < index.n_frames
+    written = annotate(source, index, inferred(index), out)
+    assert 25 in written.left_out
+    assert written.n_frames + len(written.left_out) == index.n_frames
     assert set(np.round(times(probe(out)), 2)) <= set(np.round(times(index), 2))
 
 

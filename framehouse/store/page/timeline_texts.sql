@@ -1,0 +1,15 @@
+-- Grain: one bin of a model digest: lines of text in one frame at most, from asked_confidence() on. Bound: video_id, bin_s.
+WITH per_frame AS (
+    SELECT model_digest, frame_offset, count(*) AS n
+    FROM texts
+    WHERE video_id = $video_id AND confidence >= asked_confidence()
+    GROUP BY ALL
+)
+SELECT
+    p.model_digest, 0 AS class_id, 'lines of text' AS class_name,
+    CASE WHEN $bin_s = 0 THEN f.time_offset_s ELSE floor(f.time_offset_s / $bin_s + 1e-9) * $bin_s END AS t,
+    max(p.n) AS value
+FROM per_frame p
+JOIN frames f ON f.video_id = $video_id AND f.frame_offset = p.frame_offset
+GROUP BY ALL
+ORDER BY p.model_digest, t
