@@ -22,7 +22,7 @@ STAMP := .venv/.installed
 EXTRAS := .[dev]
 CONSTRAINTS := requirements/constraints.txt
 
-.PHONY: help setup server-env demo test e2e chaos bench bench-api bench-scan bench-scaling bench-costs lint format reference constraints clean
+.PHONY: help setup server-env demo test e2e chaos bench bench-api bench-scan bench-scaling bench-costs bench-sql lint format reference constraints clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)$$/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20

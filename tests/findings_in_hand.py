@@ -12,9 +12,8 @@ RULES = Ruleset("lines", "door", {"line": [0.0, 0.5, 1.0, 0.5], "é": None})
 
 def finding(ruleset: Ruleset = RULES, number: int = 0, n: int = 3, **changes: Any) -> Finding:
     """`n` events of two kinds at equal times, a scene and `n` rows of tracks in a video of `lakes`."""
-    events = [
-        Event("line_in", float(i // 2), frame_offset=6 * i, class_name="person", facts='{"i":1}') for i in range(n)
-    ]
+    events = [Event("zone_dwell", 0.5, 2.5, score=2.0)]
+    events += [Event("line_in", i // 2, frame_offset=6 * i, class_name="person", facts='{"i":1}') for i in range(n)]
     scenes = Scenes.of(
         {"start_s": [0.0, 4.0], "end_s": [4.0, 10.0], "first_frame_offset": [0, 120], "last_frame_offset": [119, 299],
          "facts": ["{}", '{"calm":true}']}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from framehouse.analytics.use import P, Use
 from framehouse.errors import StoreError
 from framehouse.results.finding_files import heads_of, read_finding, write_finding
-from framehouse.results.findings import Events, Finding, FindingHead
+from framehouse.results.findings import Events, Finding
 from framehouse.results.lake import Lake
 from framehouse.state import State
 from framehouse.store.archive import Archive, Video
@@ -118,28 +118,23 @@ def earlier(lake: Lake, video_id: str, kind: str, wanted: str, *, but: str = "")
 
     Args:
         wanted: a ruleset_id, a name (the newest finding of that name), or `last` (the newest).
-        but: a ruleset that is not meant by `last` or by a name.
+        but: a ruleset that `last` never means, and a name only where nothing else has it.
 
     Raises:
         StoreError: code `store.no_ruleset`, none was asked about this video.
     """
     heads = [head for head in heads_of(lake, video_id) if head.ruleset.kind == kind]
-    head = next((head for head in heads if _is_meant(head, wanted, but)), None)
+    others = [head for head in heads if head.ruleset.ruleset_id != but]
+    named = [head for head in [*others, *heads] if wanted in (head.ruleset.ruleset_id, head.ruleset.name)]
+    head = next(iter(others if wanted == "last" else named), None)
     found = None if head is None else read_finding(lake, head.ruleset.ruleset_id, video_id)
     if found is None:
         known = sorted({head.ruleset.name or head.ruleset.ruleset_id for head in heads})
         raise StoreError(
-            f"{video_id}: no earlier {kind} is {wanted}", code="store.no_ruleset",
+            f"{video_id}: no other {kind} to compare with is {wanted}", code="store.no_ruleset",
             hint=f"known: {', '.join(known) or 'none'}; see: framehouse rulesets list", video_id=video_id,
         )  # fmt: skip
     return found[1]
-
-
-def _is_meant(head: FindingHead, wanted: str, but: str) -> bool:
-    rules = head.ruleset
-    if rules.ruleset_id == wanted:
-        return True
-    return rules.ruleset_id != but and wanted in ("last", rules.name)
 
 
 def compare(old: Events, new: Events, near_s: float = NEAR_S) -> Comparison:

@@ -1,14 +1,21 @@
-"""Every use of the archive, by its kind. A new one is a file beside this, an entry here, and a command."""
+"""Every use of the archive, by its kind.
+
+A new one is `analytics/<kind>.py` with its `Params` and its `judge` (see `presence`), an entry here, and a command of
+options that ends in `cli.rulings.rule`; the lake, the tables, `rulesets`, `--against` and `/v1` then have it.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from framehouse.analytics import policy, proctor
+from framehouse.analytics.lines import LINES
+from framehouse.analytics.presence import PRESENCE
+from framehouse.analytics.scenes import SCENES
 from framehouse.analytics.use import Use
 from framehouse.errors import NotFound
 
-USES: dict[str, Use[Any]] = {use.kind: use for use in (policy.USE, proctor.USE)}
+USES: dict[str, Use[Any]] = {use.kind: use for use in (LINES, policy.USE, PRESENCE, proctor.USE, SCENES)}
 
 
 def use_of(kind: str) -> Use[Any]:

@@ -16,8 +16,10 @@ from framehouse.cli import (
     export,
     jobs,
     keys,
+    lines,
     models,
     policy,
+    presence,
     proctor,
     prune,
     quarantine,
@@ -25,6 +27,7 @@ from framehouse.cli import (
     results,
     rulesets,
     run,
+    scenes,
     search,
     serve,
     sql,
@@ -58,9 +61,12 @@ app.add_typer(videos.app, name="videos", help="List, show and probe videos.")
 app.command("results")(results.results)
 app.command("sql")(sql.sql)
 app.command("search")(search.search)
+app.command("lines")(lines.lines)
+app.command("presence")(presence.presence)
 app.command("policy")(policy.policy)
 app.command("proctor")(proctor.proctor)
 app.add_typer(rulesets.app, name="rulesets", help="What was asked of the archive: lines, presence, scenes, policies …")
+app.command("scenes")(scenes.scenes)
 app.command("compare")(compare.compare)
 app.command("duplicates")(duplicates.duplicates)
 app.command("render")(render.render)

@@ -35,6 +35,16 @@ Proof = Annotated[
 FOUND, NOT_JUDGED = 1, 10
 """Exit codes of uses that are checks: something was found; not all could be judged. Their sum when both."""
 
+Classes = Annotated[
+    list[str] | None, typer.Option("--class", "-c", help="only objects of this class; may be given again")
+]
+Model = Annotated[
+    str, typer.Option("--model", "-m", metavar="NAME[/VERSION]", help="whose boxes; default: the detector's")
+]
+Confidence = Annotated[
+    float | None, typer.Option("--confidence", min=0, max=1, help="least confidence of an object; default: the jobs'")
+]
+
 Rows = tuple[Sequence[str], Sequence[Sequence[Any]]]
 """Names of columns, and rows."""
 
@@ -65,6 +75,8 @@ def rule(
     asked: Asked,
     rows_of: Callable[[Ruled], Rows] | None = None,
     also: Callable[[Ruled], Also] = lambda _: Also(),
+    *,
+    before: Callable[[Settings, Archive, Mapping[str, str]], None] | None = None,
 ) -> int:
     """Judge the videos, keep the findings, and show them; works with the stack down.
 
@@ -72,6 +84,7 @@ def rule(
         values: parameters of the use, checked here.
         rows_of: what is shown of a finding; None shows its events.
         also: asked of each finding before it is shown.
+        before: told the videos before they are judged: video_id -> how it was named ("" with --all).
 
     Returns:
         How many videos could not be judged at all.
@@ -92,9 +105,12 @@ def rule(
     state = None if asked.dry_run else connect(settings)
     keeping = Keeping(open_lake(*settings.lake_place), state, asked.dry_run)
     documents, n_skipped = [], 0
-    with open_archive(settings.store_dir, memory=settings.store.query_memory) as archive:
+    memory = settings.store.query_memory
+    with open_archive(settings.store_dir, memory=memory, lake=keeping.lake) as archive:
         chosen = _video_ids(settings, archive, asked)
-        for done in run_ruleset(archive, keeping, use, params, chosen, name=asked.name, against=asked.against):
+        if before is not None:
+            before(settings, archive, chosen)
+        for done in run_ruleset(archive, keeping, use, params, [*chosen], name=asked.name, against=asked.against):
             if not isinstance(done, Ruled):
                 n_skipped += 1
                 _tell_skipped(done, alone=len(chosen) == 1)
@@ -197,8 +213,12 @@ def _compared(compared: Comparison) -> str:
     return text + (table_text(["", "at", "what", "class"], rows) if rows else "the same moments\n")
 
 
-def _video_ids(settings: Settings, archive: Archive, asked: Asked) -> list[str]:
-    """Videos meant, each once, in the order named. Raises ConfigError where none or too much is named."""
+def _video_ids(settings: Settings, archive: Archive, asked: Asked) -> dict[str, str]:
+    """Videos meant, each once, in the order named, with the name that was used.
+
+    Raises:
+        ConfigError: code `config.no_video`, none or too much is named.
+    """
     from framehouse.cli.videos import find_video_id
     from framehouse.errors import ConfigError
 
@@ -206,8 +226,8 @@ def _video_ids(settings: Settings, archive: Archive, asked: Asked) -> list[str]:
         said = "videos and --all together" if asked.all else "no video is named"
         raise ConfigError(said, code="config.no_video", hint="name videos, or say --all; see: framehouse videos list")
     if asked.all:
-        return archive.video_ids()
-    return list(dict.fromkeys(find_video_id(settings, text) for text in asked.videos or ()))
+        return dict.fromkeys(archive.video_ids(), "")
+    return {find_video_id(settings, text): text for text in asked.videos or ()}
 
 
 def _tell_skipped(skipped: Skipped, *, alone: bool) -> None:

@@ -9,6 +9,7 @@ import io
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -49,14 +50,20 @@ def heads_of(lake: Lake, video_id: str) -> list[FindingHead]:
 
 
 def write_finding(lake: Lake, finding: Finding) -> FindingHead:
-    """Store a finding; replaces the earlier one of the same ruleset and video. Raises StoreError `store.disk_full`."""
+    """Store a finding; replaces the earlier one of the same ruleset and video, whose name stays when none is given.
+
+    Raises StoreError `store.disk_full`.
+    """
     ruleset_id, now = finding.ruleset.ruleset_id, datetime.now(UTC).isoformat()
     try:
         earlier = read_head(lake, ruleset_id, finding.video_id)
     except ResultsError:  # a damaged one is replaced like any other
         earlier = None
+    rules = finding.ruleset
+    if earlier and not rules.name:
+        rules = replace(rules, name=earlier.ruleset.name)
     head = FindingHead(
-        finding.ruleset, finding.video_id, finding.input_digest, finding.model_digests, finding.judged_s,
+        rules, finding.video_id, finding.input_digest, finding.model_digests, finding.judged_s,
         finding.unjudged_s, made_at=now, first_at=earlier.first_at if earlier else now,
     )  # fmt: skip
     rows = {"events": finding.events, "scenes": finding.scenes, "tracks": finding.tracks}

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from framehouse.errors import SourceNotFound, StoreError
 from framehouse.results.contract import FrameRows
 from framehouse.results.kinds import KINDS
+from framehouse.results.lake import Lake
 from framehouse.results.records.boxes import Detections
 from framehouse.store.connection import DEFAULT_MEMORY, fetch, reading, script
 from framehouse.store.migrate import check_version
@@ -122,9 +123,13 @@ class Boxes:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """Reads one snapshot. Everything comes from the same state of the tables, whatever is published meanwhile."""
+    """Reads one snapshot. Everything comes from the same state of the tables, whatever is published meanwhile.
+
+    `lake`: for uses that ask for more than rows (`results.sights`); None where it is not at hand.
+    """
 
     connection: duckdb.DuckDBPyConnection
+    lake: Lake | None = None
 
     def video_ids(self) -> list[str]:
         """Every video that some model has seen, by place, then id."""
@@ -222,8 +227,8 @@ def index_in_frame(frame_offset: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 @contextmanager
-def open_archive(store_dir: Path, *, memory: str = DEFAULT_MEMORY) -> Iterator[Archive]:
-    """The published snapshot as an archive.
+def open_archive(store_dir: Path, *, memory: str = DEFAULT_MEMORY, lake: Lake | None = None) -> Iterator[Archive]:
+    """The published snapshot as an archive, with the lake where uses need more than rows.
 
     Raises:
         StoreError: nothing to read, see `connection.reading`.
@@ -231,4 +236,4 @@ def open_archive(store_dir: Path, *, memory: str = DEFAULT_MEMORY) -> Iterator[A
     """
     with reading(store_dir, memory=memory) as connection:
         check_version(connection)
-        yield Archive(connection)
+        yield Archive(connection, lake)

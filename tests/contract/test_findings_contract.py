@@ -84,6 +84,7 @@ def test_the_newest_replaces_and_remembers_the_first_time(tmp_path: Path) -> Non
     assert (second.first_at, second.ruleset.name) == (first.made_at, "gate")
     assert second.made_at > first.made_at
     assert [head.ruleset.name for head in heads_of(lake, video_name(0))] == ["gate"]
+    assert write_finding(lake, finding(replace(RULES, name=""))).ruleset.name == "gate"
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "foreign", "elsewhere"])

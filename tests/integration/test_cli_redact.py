@@ -148,7 +148,7 @@ def test_gaps_are_covered_whole_and_told(cli: Cli, home: Path, tmp_path: Path) -
         whole = np.ascontiguousarray(plain[frame])
         obscure_whole(whole, "pixelate")
         error = np.abs(pictures[frame][:70].astype(int) - whole[:70]).mean()
-        assert (error < 5) is (25 <= frame <= 35), (frame, error)
+        assert bool(error < 5) is (25 <= frame <= 35), (frame, error)
 
 
 def test_a_class_whose_model_never_ran_covers_all(cli: Cli, home: Path, tmp_path: Path) -> None:

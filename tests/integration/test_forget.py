@@ -8,10 +8,12 @@ from typing import Any
 import duckdb
 import pytest
 
+from findings_in_hand import RULES, finding
 from framehouse import loader
 from framehouse.config import KeepSettings, Settings
 from framehouse.errors import JobError, SourceNotFound
 from framehouse.jobs.housekeeping import forget
+from framehouse.results.finding_files import write_finding
 from framehouse.results.lake import Lake
 from framehouse.room import Room
 from framehouse.state import JobRequest, Origin, State, open_state
@@ -50,6 +52,8 @@ def lake(settings: Settings, state: State) -> Lake:
         assert lease is not None
         state.note(lease, job_id, video_id=video_name(number))
         state.conclude(job_id, "done", [(video_name(number), DETECTOR)], lease=lease)
+        write_finding(lake, finding(number=number))
+        state.request_findings([(RULES.ruleset_id, video_name(number))])
     return lake
 
 
@@ -117,6 +121,10 @@ def test_run_again_it_comes_back(settings: Settings, state: State, lake: Lake) -
     put_part(lake, range(0, 30, 6), gaps={6: "decode.failed"}, job_id="j_three")
     put_part(lake, range(30, 60, 6), chunk_id="c000000030", job_id="j_three")
     state.request_load([(video_name(0), DETECTOR)], ["j_three"])
+    publish(settings, state, times=2)
+    assert snapshot_checksum(settings.store_dir)["findings"] != before["findings"]  # nobody has asked again
+    write_finding(lake, finding())
+    state.request_findings([(RULES.ruleset_id, video_name(0))])
     publish(settings, state, times=2)
     assert snapshot_checksum(settings.store_dir) == before
 

@@ -95,7 +95,7 @@ def ask(kind: Annotated[str, Path(max_length=40)], wish: RulesetWish, api: ApiCo
     params = prepared(use.check(wish.params), settings)
     keeping = Keeping(open_lake(*settings.lake_place), api.state, wish.dry_run)
     memory = settings.store.query_memory
-    with api.query_slots, open_archive(settings.store_dir, memory=memory) as archive:
+    with api.query_slots, open_archive(settings.store_dir, memory=memory, lake=keeping.lake) as archive:
         ids = list(dict.fromkeys(wish.video_ids))
         done = list(run_ruleset(archive, keeping, use, params, ids, name=wish.name, against=wish.against))
     return RulesetAnswer(

@@ -10,16 +10,20 @@ from pathlib import Path
 
 import pytest
 
+from findings_in_hand import RULES, finding
 from framehouse.config import KeepSettings, Settings
 from framehouse.jobs.housekeeping import keepers, prune
 from framehouse.keep.sweep import Found
+from framehouse.results.finding_files import finding_keys, write_finding
+from framehouse.results.findings import Ruleset
+from framehouse.results.lake import Lake
 from framehouse.room import Room
 from framehouse.state import JobRequest, Origin, State, open_state
 from framehouse.state.keeping import Keeping
 from framehouse.state.uploads import Uploads
 from framehouse.storage.fetched import evict, sidecars_of
 from framehouse.storage.partfile import Identity, PartFile
-from lakes import small_lake, video_name
+from lakes import DETECTOR, small_lake, video_name
 
 DAY_S = 86400.0
 VIDEO = "v_" + "1" * 24
@@ -272,6 +276,19 @@ def test_superseded_parts_go_only_when_asked_for(
     assert gone(settings, state, superseded=True) == {"superseded": [f"{OTHER}.{'e' * 32}"]}, "all of the first is gone"
     assert not left.exists()
     assert state.loads_after(0)[-1].model_digest == "e" * 32
+
+
+def test_what_was_found_in_superseded_parts_goes_with_them(
+    settings: Settings, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("framehouse.jobs.housekeeping.load_specs", lambda _folders: {})
+    lake, kept = Lake(settings.lake_dir), Ruleset("presence", "", {})
+    write_finding(lake, finding())
+    write_finding(lake, finding(kept, model_digests=("e" * 32,)))
+    put(lake.parts_dir(video_name(0), DETECTOR) / "c-1.parquet")
+    gone(settings, state, superseded=True)
+    assert finding_keys(lake) == [(kept.ruleset_id, video_name(0))]
+    assert [load.model_digest for load in state.loads_after(0)] == [DETECTOR, RULES.ruleset_id]
 
 
 # ---------------------------------------------------------------- whole videos
