@@ -117,7 +117,7 @@ def judge(archive: Archive, video: Video, params: ScenesParams, ruleset: Ruleset
     events = [*_shot_events(scenery.shots), *_cut_events(scenery), *_point_events(scenery, points, params)]
     return Finding.of(
         ruleset, video.video_id, input_digest=cut.digest, events=Events.ordered(events),
-        scenes=_scenes(scenery, cut.by), model_digests=cut.model_digests,
+        scenes=scenes_of(scenery, cut.by), model_digests=cut.model_digests,
         judged_s=max(0.0, scenery.end_s - cut.unjudged_s), unjudged_s=cut.unjudged_s,
     )  # fmt: skip
 
@@ -218,7 +218,8 @@ def _point_events(scenery: Scenery, points: list[Point], params: ScenesParams) -
         )  # fmt: skip
 
 
-def _scenes(scenery: Scenery, by: str) -> Scenes:
+def scenes_of(scenery: Scenery, by: str) -> Scenes:
+    """The scenes as they are stored."""
     shots, rows = scenery.shots, []
     for scene in range(shots.n_scenes):
         own = shots.shots_of(scene)

@@ -32,6 +32,7 @@ from framehouse.cli import (
     serve,
     sql,
     stack,
+    tags,
     videos,
 )
 from framehouse.cli.exit_codes import exit_code
@@ -67,6 +68,7 @@ app.command("policy")(policy.policy)
 app.command("proctor")(proctor.proctor)
 app.add_typer(rulesets.app, name="rulesets", help="What was asked of the archive: lines, presence, scenes, policies …")
 app.command("scenes")(scenes.scenes)
+app.command("tags")(tags.tags)
 app.command("compare")(compare.compare)
 app.command("duplicates")(duplicates.duplicates)
 app.command("render")(render.render)

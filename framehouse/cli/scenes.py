@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -94,17 +94,21 @@ def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
 
 def _weights(given: list[str]) -> dict[str, float]:
     from framehouse.analytics.insertion import REASONS
+
+    return {f"weight_{name}": number for name, number in (weight_of(text, REASONS, "config.scenes") for text in given)}
+
+
+def weight_of(text: str, names: Sequence[str], code: str) -> tuple[str, float]:
+    """NAME=N of `--weight`; raises ConfigError for a name that is none, or no number."""
     from framehouse.errors import ConfigError
 
-    found = {}
-    for text in given:
-        reason, _, number = text.partition("=")
-        if reason not in REASONS:
-            raise ConfigError(
-                f"--weight {text}: no such reason", code="config.scenes", hint=f"one of {', '.join(REASONS)}"
-            )
-        found[f"weight_{reason}"] = _number(text, number)
-    return found
+    name, _, number = text.partition("=")
+    if name not in names:
+        raise ConfigError(f"--weight {text}: nothing is called so", code=code, hint=f"one of {', '.join(names)}")
+    try:
+        return name, float(number)
+    except ValueError:
+        raise ConfigError(f"--weight {text}: not a number", code=code, hint=f"for example: {name}=0.5") from None
 
 
 def _values(given: list[str]) -> dict[str, Any]:
@@ -117,17 +121,6 @@ def _values(given: list[str]) -> dict[str, Any]:
         except ValueError:
             found[name] = value
     return found
-
-
-def _number(text: str, number: str) -> float:
-    from framehouse.errors import ConfigError
-
-    try:
-        return float(number)
-    except ValueError:
-        raise ConfigError(
-            f"--weight {text}: not a number", code="config.scenes", hint="for example: silence=2"
-        ) from None
 
 
 # --- tables ---------------------------------------------------------------------------------------------------------
