@@ -15,9 +15,11 @@ from archives import archive_of, infer_video
 from framehouse.analytics import policy, proctor
 from framehouse.analytics.policy import UNJUDGED, PolicyParams, lines_of
 from framehouse.analytics.policy_file import Rule, read_policy
+from framehouse.config import Settings, TritonSettings
 from framehouse.errors import SourceUnavailable
 from framehouse.inference.specs import ModelSpec, TritonTarget
 from framehouse.inference.triton import TritonClient
+from framehouse.jobs.rulings import prepared
 from pulled import pull_into
 from real_parts import ROOT, require
 
@@ -111,3 +113,40 @@ def test_the_man_in_the_car_looks_aside_at_the_end(
     assert lines_of(alone.events) == []
     (count,) = [row for row in found.events.table().to_pylist() if row["kind"] == "faces_count"]
     assert (count["score"], count["start_s"]) == (1.0, 0.0)
+
+
+def circles(out: Path) -> Path:
+    """Ten pictures at 5 a second: a circle, blue and then red."""
+    with av.open(str(out), "w") as made:
+        stream = made.add_stream("ffv1", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "bgr0"
+        for i in range(10):
+            picture = np.full((240, 320, 3), 200, np.uint8)
+            cv2.circle(picture, (160, 120), 70, (20, 20, 230) if i < 5 else (230, 20, 20), cv2.FILLED)
+            made.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        made.mux(stream.encode(None))
+    return out
+
+
+def test_phrases_are_asked_of_the_clip_that_ships(
+    load_served: Callable[[str], tuple[TritonClient, ModelSpec]], tmp_path: Path
+) -> None:
+    """Its text side gives the vectors; words that it was never trained on are not judged, but told."""
+    client, spec = load_served("clip/1")
+    settings = Settings(home=tmp_path, triton=TritonSettings(url=client._target.url))
+    video_id = infer_video(tmp_path, circles(tmp_path / "circles.mkv"), [spec], client._target)
+    colours = read_policy(ROOT / "examples" / "policies" / "colours.yaml").policy
+    assert colours is not None
+    known = prepared(PolicyParams(rules=colours.rules), settings)
+    unknown = prepared(PolicyParams(rules=(Rule(name="gun", phrases=("a gun",)),)), settings)
+    assert isinstance(known, PolicyParams)
+    assert isinstance(unknown, PolicyParams)
+    with archive_of(tmp_path) as archive:
+        video = archive.video(video_id)
+        red = policy.judge(archive, video, known, policy.USE.ruleset(known))
+        gun = policy.judge(archive, video, unknown, policy.USE.ruleset(unknown))
+    (line,) = lines_of(red.events)
+    assert (line.rule, line.start_s, line.end_s) == ("red", pytest.approx(1.0), pytest.approx(2.0))
+    assert line.facts["reason"].startswith("a red circle")
+    assert lines_of(gun.events) == []
+    assert "was not trained on: " in lines_of(gun.events, UNJUDGED)[0].facts["says"]
