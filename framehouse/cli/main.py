@@ -21,6 +21,7 @@ from framehouse.cli import (
     presence,
     prune,
     quarantine,
+    reel,
     render,
     results,
     rulesets,
@@ -65,6 +66,7 @@ app.command("presence")(presence.presence)
 app.add_typer(rulesets.app, name="rulesets", help="What was asked of the archive: lines, presence, scenes, policies …")
 app.command("scenes")(scenes.scenes)
 app.command("tags")(tags.tags)
+app.command("reel")(reel.reel)
 app.command("compare")(compare.compare)
 app.command("duplicates")(duplicates.duplicates)
 app.command("render")(render.render)
