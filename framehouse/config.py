@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from framehouse.errors import ConfigError, EngineUnavailable
+from framehouse.repositories import Repositories
 from framehouse.room import Room
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +31,11 @@ class TritonSettings(BaseModel):
         default="", description="host:port of Triton gRPC endpoints, by comma; empty starts the embedded server"
     )
     model_repository: Path | None = Field(default=None, description="model repository folder; default triton_models/")
+    config_name: str = Field(
+        default="",
+        pattern=r"^[\w.-]*$",
+        description="Triton's --model-config-name: models run with their configs/NAME.pbtxt; empty: config.pbtxt",
+    )
     preload: str = Field(default="detector", description="models loaded at start, by comma; others when first used")
     request_timeout_s: float = Field(default=60.0, gt=0, description="deadline of one inference request")
     shared_memory: bool = Field(
@@ -307,9 +313,9 @@ class Settings(BaseSettings):
         return self.home / "models"
 
     @property
-    def model_repositories(self) -> list[Path]:
+    def model_repositories(self) -> Repositories:
         """Every model repository, the shipped one first."""
-        return [self.model_repository, self.added_models_dir]
+        return Repositories.of(self.model_repository, self.added_models_dir, config_name=self.triton.config_name)
 
 
 def default_home() -> Path:

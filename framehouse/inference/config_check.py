@@ -16,6 +16,7 @@ from framehouse.inference.convert.graph import IR_VERSION, import_onnx
 from framehouse.inference.exports.source import NEWEST_OPSET
 from framehouse.inference.model_config import CONFIG_NAME, Folders, called, ensemble_steps, find_folders, read_config
 from framehouse.inference.pbtxt import Message
+from framehouse.inference.profiles import profile_findings
 from framehouse.inference.specs import ModelSpec
 
 _ELEMENT_TYPES = {
@@ -49,6 +50,7 @@ def config_findings(folders: Folders) -> Iterator[tuple[str, str]]:
             yield model, error.message
     for model, config in configs.items():
         yield from ((model, text) for text in _folder_findings(folders[model], config))
+        yield from ((model, text) for text in profile_findings(folders[model], config))
         yield from ((model, text) for text in _step_findings(folders, config))
         yield from ((model, text) for text in _ensemble_findings(config, configs))
 

@@ -10,6 +10,8 @@ from framehouse.errors import ConfigError
 from framehouse.inference.pbtxt import Message, parse
 
 CONFIG_NAME = "config.pbtxt"
+CONFIGS_DIR = "configs"
+"""Folder of a model's other configurations: Triton takes `configs/<name>.pbtxt` for `--model-config-name=<name>`."""
 CALLS = "calls"
 """Parameter of a python model that asks other models: `name:version name:version …`; they are its steps."""
 
@@ -50,6 +52,33 @@ def read_config(folders: Folders, model: str) -> Message:
     if fault:
         raise ConfigError(f"{model}: {CONFIG_NAME}: {fault}", code="models.config", model=model)
     return config
+
+
+def read_profile(folders: Folders, model: str, config_name: str) -> Message:
+    """The configuration of this name, or config.pbtxt where a model has none: what the server runs it with.
+
+    Raises:
+        ConfigError: missing or unreadable (`models.config`).
+    """
+    path = folders[model] / CONFIGS_DIR / f"{config_name}.pbtxt" if model in folders else None
+    if not config_name or path is None or not path.is_file():
+        return read_config(folders, model)
+    return parse(read_text(path, code="models.config"))
+
+
+def accelerators(config: Message) -> list[Message]:
+    """What a configuration runs the network with beyond the backend's own code: TensorRT, OpenVINO.
+
+    They compute in other ways, and in other precisions. An entry `cuda` is left out: it sets up the backend's own code.
+    """
+    found = [
+        entry
+        for optimization in config.get("optimization", [])
+        for accelerators in optimization.get("execution_accelerators", [])
+        for side in ("gpu_execution_accelerator", "cpu_execution_accelerator")
+        for entry in accelerators.get(side, [])
+    ]
+    return [entry for entry in found if entry["name"] != ["cuda"]]
 
 
 def read_text(path: Path, *, code: str) -> str:

@@ -14,6 +14,7 @@ from framehouse.inference.exports.add import add_model
 from framehouse.inference.exports.folder import Words
 from framehouse.inference.model_config import find_folders
 from framehouse.inference.origins import Origin, now, read_origin, version_files, write_origin
+from framehouse.inference.profiles import write_profiles
 from framehouse.inference.pull_manifest import Answers, Entry
 from framehouse.inference.repository import check, load_specs
 from framehouse.results.files import flush_folder, make_folder, write_whole
@@ -86,6 +87,7 @@ def install(entry: Entry, files: Sequence[Path], stage: Path, roots: Sequence[Pa
     digest, at = entry.digest(), now()
     names = sorted(folder.name for folder in stage.iterdir())
     for name in names:
+        write_profiles(stage / name)
         held = version_files(stage / name)
         write_origin(stage / name, Origin("pulled", entry.name, digest, at, entry.notice, held))
         if read_origin(roots[-1] / name, roots[0]).name == entry.name:  # of a pull that was killed while it renamed

@@ -26,15 +26,19 @@ from framehouse.inference.cards import CARD_NAME, CardVersion, ModelCard, load_c
 from framehouse.inference.config_check import adapter_findings, config_findings, duplicate_findings, port_of
 from framehouse.inference.model_config import (
     Folders,
+    accelerators,
     ensemble_steps,
     find_folders,
     parameters,
     read_config,
+    read_profile,
     steps_of,
 )  # fmt: skip
 from framehouse.inference.origins import origin_findings, read_origin
 from framehouse.inference.pbtxt import Message
+from framehouse.inference.profiles import shaping_parameters
 from framehouse.inference.specs import ModelSpec
+from framehouse.repositories import Repositories
 from framehouse.results.kinds import KINDS
 
 log = structlog.get_logger(__name__)
@@ -44,10 +48,6 @@ _WITHOUT_NUMBERS = (
     *("optimization", "ensemble_scheduling", "parameters", "response_cache"),
 )
 """Configuration fields that shape no number, or that the digest takes in by another way."""
-_RUNTIME_PARAMETERS = (
-    *("intra_op_thread_count", "inter_op_thread_count", "execution_mode", "enable_mem_arena", "enable_mem_pattern"),
-    *("share_session_between_instances", "FORCE_CPU_ONLY_INPUT_TENSORS", "EXECUTION_ENV_PATH"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,8 @@ def load_specs(roots: Sequence[Path]) -> dict[str, ModelSpec]:
 
     Args:
         roots: the shipped repository first; added models after it. A model of a later one that cannot be used is
-            logged and left out.
+            logged and left out. `Repositories` tell which configuration the servers run: what computes in another way
+            has another digest.
 
     Raises:
         ConfigError: no such folder (`triton.repository`), or a card, configuration or file of the shipped repository
@@ -75,7 +76,11 @@ def load_specs(roots: Sequence[Path]) -> dict[str, ModelSpec]:
     """
     adapters = tuple(adapter.VERSION for adapter in ADAPTERS.values())
     with _ONE_READS:
-        return dict(_load_specs(tuple(roots), tuple(_file_facts(roots)), adapters))
+        return dict(_load_specs(tuple(roots), _config_name(roots), tuple(_file_facts(roots)), adapters))
+
+
+def _config_name(roots: Sequence[Path]) -> str:
+    return roots.config_name if isinstance(roots, Repositories) else ""
 
 
 def _file_facts(roots: Sequence[Path]) -> Iterator[tuple[str, int, int, int]]:
@@ -93,7 +98,7 @@ def _file_facts(roots: Sequence[Path]) -> Iterator[tuple[str, int, int, int]]:
 
 @lru_cache(maxsize=4)
 def _load_specs(
-    roots: tuple[Path, ...], _facts: tuple[tuple[str, int, int, int], ...], _adapters: tuple[int, ...]
+    roots: tuple[Path, ...], config_name: str, _facts: tuple[tuple[str, int, int, int], ...], _adapters: tuple[int, ...]
 ) -> dict[str, ModelSpec]:
     """Remembered, because a server asks at every request and reading all of it takes 20 ms."""
     specs: dict[str, ModelSpec] = {}
@@ -101,7 +106,7 @@ def _load_specs(
     for name, card in load_cards(roots).items():
         try:
             for version in card.versions:
-                spec = _spec(folders, name, card, version)
+                spec = _spec(folders, name, card, version, config_name)
                 if spec.model_id in specs:
                     text = f"{spec.model_id} is offered by two cards"
                     raise ConfigError(text, code="models.card", model=spec.model_id)
@@ -148,7 +153,7 @@ def check(roots: Sequence[Path]) -> list[Finding]:
     return [Finding(*pair) for pair in found]
 
 
-def _spec(folders: Folders, name: str, card: ModelCard, version: CardVersion) -> ModelSpec:
+def _spec(folders: Folders, name: str, card: ModelCard, version: CardVersion, config_name: str = "") -> ModelSpec:
     adapter = ADAPTERS.get(card.family)
     if adapter is None:
         raise ConfigError(f"{name}: unknown family {card.family!r}; known: {', '.join(ADAPTERS)}", code="models.card")
@@ -167,6 +172,7 @@ def _spec(folders: Folders, name: str, card: ModelCard, version: CardVersion) ->
         ("framing", repr(card.input.framing).encode()),
         ("confidence_floor", repr(floor).encode()),
         *_digest_pieces(folders, steps),
+        *_accelerator_pieces(folders, steps, config_name),
     ]
     return ModelSpec(
         model_id=f"{card.slug}/{version.version}",
@@ -201,15 +207,20 @@ def _digest_pieces(folders: Folders, steps: list[tuple[str, Path]]) -> Iterator[
     for number, (model, folder) in enumerate(steps):
         config = read_config(folders, model)
         fields: dict[str, Any] = {key: value for key, value in config.items() if key not in _WITHOUT_NUMBERS}
-        fields["parameters"] = {
-            key: value
-            for key, value in sorted(parameters(config).items())
-            if key not in _RUNTIME_PARAMETERS and not key.startswith("session.")
-        }
+        fields["parameters"] = dict(sorted(shaping_parameters(config).items()))
         fields["maps"] = [[step.get("input_map"), step.get("output_map")] for step in ensemble_steps(config)]
         yield f"{number}/config", json.dumps(fields, sort_keys=True).encode()
         for path in sorted(path for path in folder.rglob("*") if path.is_file() and _counts(path)):
             yield f"{number}/{path.relative_to(folder).as_posix()}", file_sha256(path).encode()
+
+
+def _accelerator_pieces(
+    folders: Folders, steps: list[tuple[str, Path]], config_name: str
+) -> Iterator[tuple[str, bytes]]:
+    """Accelerators of the steps; nothing where there are none, so that such a configuration keeps the plain digest."""
+    for number, (model, _) in enumerate(steps):
+        if found := accelerators(read_profile(folders, model, config_name)):
+            yield f"{number}/accelerators", json.dumps(found, sort_keys=True).encode()
 
 
 def file_sha256(path: Path) -> str:

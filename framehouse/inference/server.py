@@ -103,6 +103,7 @@ class TritonServer:
         ports: TritonPorts | None = None,
         models: Sequence[str] | None = None,
         host: str = HOST,
+        config_name: str = "",
     ) -> None:
         """
         Args:
@@ -113,8 +114,10 @@ class TritonServer:
             models: Triton model names to load at the start, with all their steps; the self-test is always among them.
                 None loads everything. The others are loaded when a client asks (`TritonClient.ensure_loaded`).
             host: address of the gRPC endpoint; beyond loopback, anyone there may use it.
+            config_name: models that have a configs/<name>.pbtxt run with it; empty takes config.pbtxt.
         """
         self._host = host
+        self._config_name = config_name
         self._models = models
         self.ports = ports
         self._ports_are_known = ports is not None
@@ -285,6 +288,7 @@ class TritonServer:
             f"--backend-directory={self._plain(self._assemble_backends())}",
             "--model-control-mode=explicit",
             *(f"--load-model={model}" for model in models),
+            *([f"--model-config-name={self._config_name}"] if self._config_name else []),
             "--disable-auto-complete-config",
             f"--exit-timeout-secs={int(_STOP_TIMEOUT_S / 2)}",
             *(f"--http-address={HOST}", f"--http-port={ports.http}"),

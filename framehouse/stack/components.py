@@ -206,6 +206,7 @@ class EmbeddedTriton:
             ports=free_ports(),
             models=_preloaded(settings),
             host=settings.stack.host,
+            config_name=settings.triton.config_name,
         )
         self._started = self._tested = self._was_ready = False
         self._watch = HangWatch(_SILENT_S, settings.triton.request_timeout_s + _STUCK_GRACE_S)

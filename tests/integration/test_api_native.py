@@ -331,6 +331,11 @@ def test_health_tells_of_every_part(served: Served) -> None:
     health = served.ask("GET", "/health").json()
     assert (health["status"], health["engine"], health["state"], health["store"]) == ("degraded", "away", "ok", "empty")
 
+    served.settings.prefect.api_url = "http://10.0.0.5:4200/api"
+    health = served.ask("GET", "/health").json()
+    assert (health["status"], health["engine"]) == ("ok", "remote")
+    served.settings.prefect.api_url = ""
+
     parts = {"prefect": "ready", "triton": "restarting"}
     facts = {
         "pid": os.getpid(),

@@ -22,6 +22,7 @@ import pytest
 
 from framehouse.errors import ConfigError, TritonUnavailable
 from framehouse.inference.convert.graph import GraphBuilder, Port
+from framehouse.inference.profiles import profile_text
 from framehouse.inference.regions import SHARED_MEMORY_DIR
 from framehouse.inference.server import HOST, TritonPorts, TritonServer, free_ports
 from framehouse.inference.server_env import ensure_server_env
@@ -311,6 +312,28 @@ def test_a_configuration_that_does_not_fit_the_file_names_both(server: TritonSer
     server.start()
     with pytest.raises(ConfigError, match=r"product TYPE_FP32.*gap"):
         server.wait_ready(60)
+
+
+def test_a_profile_replaces_the_configuration_and_one_that_computes_elsewhere_is_refused(
+    python: Path, selftest_only: Path, tmp_path: Path
+) -> None:
+    """With --model-config-name=cpu: `add` has a configs/cpu.pbtxt and runs twice; what wants OpenVINO is not had."""
+    add_model(selftest_only, "add", ADD_CONFIG, adding())
+    (selftest_only / "add" / "configs").mkdir()
+    (selftest_only / "add" / "configs" / "cpu.pbtxt").write_text(profile_text(ADD_CONFIG, "cpu"))
+    add_model(selftest_only, "elsewhere", ADD_CONFIG, adding())
+    (selftest_only / "elsewhere" / "configs").mkdir()
+    (selftest_only / "elsewhere" / "configs" / "cpu.pbtxt").write_text(profile_text(ADD_CONFIG, "cpu-openvino"))
+    models = ["add", "selftest"]
+    server = TritonServer(python, [selftest_only], work_dir=tmp_path / "triton", models=models, config_name="cpu")
+    try:
+        up(server)
+        assert server._request("GET", "/v2/models/add/config")["instance_group"][0]["count"] == 2
+        with pytest.raises(ValueError, match="this server has no openvino"):
+            server._request("POST", "/v2/repository/models/elsewhere/load", {})
+    finally:
+        server.kill()
+        server.stop()
 
 
 def test_a_folder_without_models_is_refused(python: Path, tmp_path: Path) -> None:

@@ -26,7 +26,9 @@ class Health(BaseModel):
         description="degraded: jobs are taken but wait for a part; failing: the state database does not answer"
     )
     version: str
-    engine: Literal["up", "partly", "away"] = Field(description="away: no local stack runs here")
+    engine: Literal["up", "partly", "remote", "away"] = Field(
+        description="remote: by the settings its parts run elsewhere and are not asked; away: nothing runs here"
+    )
     state: Literal["ok", "failing"]
     store: Literal["ok", "empty"] = Field(description="empty: nothing was published yet")
     parts: dict[str, str] = Field(description="parts of the local stack, each ready, starting, restarting or dead")
@@ -38,18 +40,18 @@ class Health(BaseModel):
 def health(api: ApiContext, response: Response) -> Health:
     """Answers 200 as long as jobs can be taken and read, 503 when the state database does not answer."""
     parts = parts_of(api.settings)
-    engine = _engine(parts)
+    engine = _engine(parts, api)
     state = _state(api)
     response.status_code = 200 if state == "ok" else 503
     return Health(
-        status="failing" if state != "ok" else "ok" if engine == "up" else "degraded",
+        status="failing" if state != "ok" else "ok" if engine in ("up", "remote") else "degraded",
         version=metadata.version("framehouse"), engine=engine, state=state, store=_store(api), parts=parts,
     )  # fmt: skip
 
 
-def _engine(parts: dict[str, str]) -> Literal["up", "partly", "away"]:
+def _engine(parts: dict[str, str], api: Api) -> Literal["up", "partly", "remote", "away"]:
     if not parts:
-        return "away"
+        return "remote" if api.settings.prefect.api_url else "away"
     return "up" if set(parts.values()) == {"ready"} else "partly"
 
 

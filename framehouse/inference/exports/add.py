@@ -36,6 +36,7 @@ from framehouse.inference.exports.trial import Fill, Output, Run, try_model
 from framehouse.inference.exports.wrap import IMAGE, wrap
 from framehouse.inference.model_config import CONFIG_NAME, find_folders
 from framehouse.inference.origins import ORIGIN_NAME, Origin, now, version_files, write_origin
+from framehouse.inference.profiles import write_profiles
 from framehouse.results.files import flush_folder, make_folder, write_whole
 from framehouse.video.framing import Size
 
@@ -376,6 +377,7 @@ def _install(made: _Made, place: _Place, stage: Path, added_dir: Path) -> bool:
     for name, content in made.files.items():
         write_whole(built / name, content)
     for folder in made.folders:
+        write_profiles(built / folder)
         write_origin(built / folder, Origin("added", at=now(), files=version_files(built / folder)))
     with _one_at_a_time(added_dir):
         if (added_dir / place.folder).exists():

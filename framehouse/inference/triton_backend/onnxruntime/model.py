@@ -7,7 +7,8 @@ Runs inside Triton's own Python environment: it imports nothing of Framehouse.
 What of the native backend's settings is understood: the parameters `intra_op_thread_count`, `inter_op_thread_count`,
 `execution_mode` (0 sequential, 1 parallel), `enable_mem_arena`, `enable_mem_pattern`; the graph's optimization level
 (`optimization { graph { level } }`); `default_model_filename`. Parameters named `session.…` go to the session as they
-are (the native backend knows few of them and ignores the others). Always on the CPU.
+are (the native backend knows few of them and ignores the others). Always on the CPU, and by onnxruntime's own code: a
+configuration that wants TensorRT or OpenVINO is refused, because its numbers would pass for theirs.
 
 Requests are joined to one batch only where the configuration has `dynamic_batching`: without it, an answer never
 depends on who else asks.
@@ -54,6 +55,7 @@ class TritonPythonModel:
         path = Path(args["model_repository"]) / args["model_version"] / name
         if not path.is_file():
             raise pb_utils.TritonModelException(f"unable to find '{path}' for model '{args['model_name']}'")
+        check_accelerators(args["model_name"], config)
         try:
             self.session = ort.InferenceSession(path, session_options(config), providers=["CPUExecutionProvider"])
         except Exception as error:
@@ -130,6 +132,14 @@ def session_options(config):
         if key.startswith("session."):
             options.add_session_config_entry(key, value)
     return options
+
+
+def check_accelerators(model, config):
+    """Refuse a configuration whose numbers come from elsewhere."""
+    wanted = config.get("optimization", {}).get("execution_accelerators", {})
+    names = [entry["name"] for entries in wanted.values() for entry in entries if entry["name"] != "cuda"]
+    if names:
+        raise pb_utils.TritonModelException(f"model '{model}': this server has no {', '.join(names)}")
 
 
 def check_ports(model, configured, real, all_needed):
