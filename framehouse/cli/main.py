@@ -23,6 +23,7 @@ from framehouse.cli import (
     proctor,
     prune,
     quarantine,
+    reel,
     render,
     results,
     rulesets,
@@ -69,6 +70,7 @@ app.command("proctor")(proctor.proctor)
 app.add_typer(rulesets.app, name="rulesets", help="What was asked of the archive: lines, presence, scenes, policies …")
 app.command("scenes")(scenes.scenes)
 app.command("tags")(tags.tags)
+app.command("reel")(reel.reel)
 app.command("compare")(compare.compare)
 app.command("duplicates")(duplicates.duplicates)
 app.command("render")(render.render)
