@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from framehouse.analytics import policy, proctor
 from framehouse.analytics.lines import LINES
 from framehouse.analytics.presence import PRESENCE
 from framehouse.analytics.scenes import SCENES
@@ -15,7 +16,7 @@ from framehouse.analytics.tags import TAGS
 from framehouse.analytics.use import Use
 from framehouse.errors import NotFound
 
-USES: dict[str, Use[Any]] = {use.kind: use for use in (LINES, PRESENCE, SCENES, TAGS)}
+USES: dict[str, Use[Any]] = {use.kind: use for use in (LINES, policy.USE, PRESENCE, proctor.USE, SCENES, TAGS)}
 
 
 def use_of(kind: str) -> Use[Any]:

@@ -18,9 +18,12 @@ from framehouse.cli import (
     keys,
     lines,
     models,
+    policy,
     presence,
+    proctor,
     prune,
     quarantine,
+    reel,
     render,
     results,
     rulesets,
@@ -62,9 +65,12 @@ app.command("sql")(sql.sql)
 app.command("search")(search.search)
 app.command("lines")(lines.lines)
 app.command("presence")(presence.presence)
+app.command("policy")(policy.policy)
+app.command("proctor")(proctor.proctor)
 app.add_typer(rulesets.app, name="rulesets", help="What was asked of the archive: lines, presence, scenes, policies …")
 app.command("scenes")(scenes.scenes)
 app.command("tags")(tags.tags)
+app.command("reel")(reel.reel)
 app.command("compare")(compare.compare)
 app.command("duplicates")(duplicates.duplicates)
 app.command("render")(render.render)

@@ -6,7 +6,8 @@ A command is its own options and one call: `rule("lines", params, asked, rows_of
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,6 +27,13 @@ Against = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="show it and keep nothing")]
 AsJson = Annotated[bool, typer.Option("--json", help="machine-readable")]
+
+Proof = Annotated[
+    Path | None, typer.Option("--proof", metavar="DIR", help="write the frame that shows each moment best, as JPEG")
+]
+
+FOUND, NOT_JUDGED = 1, 10
+"""Exit codes of uses that are checks: something was found; not all could be judged. Their sum when both."""
 
 Classes = Annotated[
     list[str] | None, typer.Option("--class", "-c", help="only objects of this class; may be given again")
@@ -53,20 +61,33 @@ class Asked:
     as_json: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Also:
+    """What a use says of a finding beside what is in it: keys for its JSON, and for events of it by their index."""
+
+    document: Mapping[str, Any] = field(default_factory=dict)
+    events: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+
+
 def rule(
     kind: str,
     values: Mapping[str, Any],
     asked: Asked,
     rows_of: Callable[[Ruled], Rows] | None = None,
+    also: Callable[[Ruled], Also] = lambda _: Also(),
     *,
     before: Callable[[Settings, Archive, Mapping[str, str]], None] | None = None,
-) -> None:
+) -> int:
     """Judge the videos, keep the findings, and show them; works with the stack down.
 
     Args:
         values: parameters of the use, checked here.
         rows_of: what is shown of a finding; None shows its events.
+        also: asked of each finding before it is shown.
         before: told the videos before they are judged: video_id -> how it was named ("" with --all).
+
+    Returns:
+        How many videos could not be judged at all.
 
     Raises:
         ConfigError: no video is named, or code `config.ruleset`; else as `run_ruleset`.
@@ -74,12 +95,13 @@ def rule(
     from framehouse.analytics.ruling import Keeping, Ruled, run_ruleset
     from framehouse.analytics.uses import use_of
     from framehouse.cli.output import begin, emit_json, emit_text, say
+    from framehouse.jobs.rulings import prepared
     from framehouse.jobs.submit import connect
     from framehouse.results.opening import open_lake
     from framehouse.store.archive import open_archive
 
     settings, use = begin(), use_of(kind)
-    params = use.check(values)
+    params = prepared(use.check(values), settings)
     state = None if asked.dry_run else connect(settings)
     keeping = Keeping(open_lake(*settings.lake_place), state, asked.dry_run)
     documents, n_skipped = [], 0
@@ -92,8 +114,10 @@ def rule(
             if not isinstance(done, Ruled):
                 n_skipped += 1
                 _tell_skipped(done, alone=len(chosen) == 1)
-            elif asked.as_json:
-                documents.append(document(done))
+                continue
+            more = also(done)
+            if asked.as_json:
+                documents.append(document(done, more))
             else:
                 emit_text(_text(done, rows_of or event_table))
     if state is not None:
@@ -102,9 +126,10 @@ def rule(
         emit_json(documents)
     if n_skipped:
         say(f"{n_skipped} of {len(chosen)} videos could not be judged")
+    return n_skipped
 
 
-def document(ruled: Ruled) -> dict[str, Any]:
+def document(ruled: Ruled, also: Also) -> dict[str, Any]:
     """A finding as JSON."""
     from framehouse.analytics.ruling import comparison, event_rows, scene_rows
 
@@ -112,7 +137,8 @@ def document(ruled: Ruled) -> dict[str, Any]:
     found = {
         "video_id": finding.video_id, "video": ruled.video.name, "ruleset_id": rules.ruleset_id, "kind": rules.kind,
         "name": rules.name, "params": dict(rules.params), "version": rules.version, "judged_s": finding.judged_s,
-        "unjudged_s": finding.unjudged_s, "events": event_rows(finding), "scenes": scene_rows(finding),
+        "unjudged_s": finding.unjudged_s, "scenes": scene_rows(finding), **also.document,
+        "events": [{**row, **also.events.get(i, {})} for i, row in enumerate(event_rows(finding))],
     }  # fmt: skip
     if ruled.against is not None:
         found["against"] = comparison(ruled.against, finding)

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
+from urllib.parse import unquote
 
 import duckdb
 import numpy as np
@@ -50,7 +51,10 @@ class Video:
     @property
     def name(self) -> str:
         """What people call it: the last part of where it lies, else its id."""
-        return self.uris[0].rstrip("/").rsplit("/", 1)[-1] if self.uris else self.video_id
+        if not self.uris:
+            return self.video_id
+        last = self.uris[0].rstrip("/").rsplit("/", 1)[-1]
+        return unquote(last) if self.uris[0].startswith("file:") else last
 
 
 @dataclass(frozen=True, slots=True)

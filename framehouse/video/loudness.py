@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import av
 import av.error
 import numpy as np
+from av.container import InputContainer
 from av.stream import Disposition
 from numpy.typing import NDArray
 
@@ -57,13 +59,11 @@ def listen(path: Path, index: VideoIndex) -> Loudness:
     """
     n_steps = int(np.ceil(index.duration_s / STEP_S))
     squares, counts = np.zeros(n_steps, np.float64), np.zeros(n_steps, np.int64)
-    nominal = index.stream.timing == "nominal"
-    start_s = 0.0 if nominal else float(index.pts[0] * index.stream.time_base)
+    start_s = clock_start_s(index)
     with opened(path, index.stream.container) as source:
-        known = [stream for stream in source.streams.audio if stream.codec_context]
-        if not known:
+        track = sound_track(source)
+        if track is None:
             return SILENT
-        track = next((s for s in known if s.disposition & Disposition.default), known[0])
         for first_s, samples in _samples(source, track):
             at = ((first_s - start_s) + np.arange(len(samples)) / _RATE) / STEP_S
             inside = (at >= 0) & (at < n_steps)
@@ -75,11 +75,11 @@ def listen(path: Path, index: VideoIndex) -> Loudness:
     return Loudness(np.where(counts > 0, np.clip(level, QUIETEST_DB, 0.0), np.nan).astype(np.float32))
 
 
-def _samples(source: Any, track: Any) -> Any:
+def _samples(source: InputContainer, track: Any) -> Iterator[tuple[float, NDArray[np.float32]]]:
     """(second of the first, float32 [n] in -1..1) of each stretch of sound, resampled to one channel."""
     resampler: Any = None
     form: tuple[Any, ...] = ()
-    for frame in _frames(source, track):
+    for frame in sound_frames(source, track):
         if frame.pts is None:
             continue
         if form != (frame.format.name, frame.layout.name, frame.sample_rate):
@@ -89,7 +89,19 @@ def _samples(source: Any, track: Any) -> Any:
             yield float(made.pts * made.time_base), made.to_ndarray()[0]
 
 
-def _frames(source: Any, track: Any) -> Any:
+def clock_start_s(index: VideoIndex) -> float:
+    """Second of the file's own clock at which the first picture is shown."""
+    return 0.0 if index.stream.timing == "nominal" else float(index.pts[0] * index.stream.time_base)
+
+
+def sound_track(source: InputContainer) -> Any:
+    """The default track of sound that can be decoded, else the first; None where there is none."""
+    known = [stream for stream in source.streams.audio if stream.codec_context]
+    return next((s for s in known if s.disposition & Disposition.default), known[0] if known else None)
+
+
+def sound_frames(source: InputContainer, track: Any) -> Iterator[Any]:
+    """Frames of sound from here on; what does not decode is passed over."""
     n_errors = 0
     while n_errors < _MOST_ERRORS:
         try:

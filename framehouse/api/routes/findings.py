@@ -11,6 +11,7 @@ from framehouse.analytics.ruling import Keeping, Ruled, comparison, event_rows, 
 from framehouse.analytics.uses import USES, use_of
 from framehouse.api.context import Admin, ApiContext
 from framehouse.errors import NotFound
+from framehouse.jobs.rulings import prepared
 from framehouse.results.finding_files import read_finding
 from framehouse.results.findings import Finding
 from framehouse.results.opening import open_lake
@@ -91,7 +92,7 @@ def rulesets(
 def ask(kind: Annotated[str, Path(max_length=40)], wish: RulesetWish, api: ApiContext, _: Admin) -> RulesetAnswer:
     """Answers from what is stored: nothing is inferred. The findings are kept, and in the tables a moment later."""
     use, settings = use_of(kind), api.settings
-    params = use.check(wish.params)
+    params = prepared(use.check(wish.params), settings)
     keeping = Keeping(open_lake(*settings.lake_place), api.state, wish.dry_run)
     memory = settings.store.query_memory
     with api.query_slots, open_archive(settings.store_dir, memory=memory, lake=keeping.lake) as archive:
