@@ -197,7 +197,7 @@ def test_the_sql_box_answers_with_a_table_a_chart_and_a_file(page: Page) -> None
     page.keyboard.press("Control+Enter")
     expect(page.locator("#answer th")).to_have_text(["uri", "class_name", "max_in_frame", "n_detections"])
     expect(page.locator(".bar-chart .length")).to_have_count(2)
-    page.fill("#sql", "SELECT second, n_detections FROM detections_per_second WHERE class_name = 'person'")
+    page.fill("#sql", "SELECT second, n_detections FROM detections_per_second WHERE class_name = 'person' ORDER BY 1")
     page.get_by_role("button", name="Run").click()
     expect(page.locator("[data-plot] canvas")).to_have_count(1)
     with page.expect_download() as download:
