@@ -72,12 +72,14 @@ def open_video(page: Page, path: str) -> None:
 
 def settled(page: Page) -> None:
     """Wait until the frame that was asked for is on the screen, and its marks have come."""
-    page.wait_for_function(
-        "() => !document.querySelector('video').seeking && document.querySelector('[data-player]').dataset.frames"
-    )
-    page.wait_for_timeout(150)
+    page.wait_for_function(_SETTLED)
+    page.wait_for_timeout(100)
 
 
+_SETTLED = """() => {
+    const video = document.querySelector("video"), { frames, shown } = document.querySelector("[data-player]").dataset;
+    return !video.seeking && frames && Math.abs(video.currentTime - shown) < 0.05;
+}"""
 _READ = """() => {
     const video = document.querySelector("video"), canvas = document.createElement("canvas");
     canvas.width = video.videoWidth; canvas.height = video.videoHeight;

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from framehouse.api.context import Api, ApiContext
 from framehouse.api.parts import parts_of
+from framehouse.config import Settings
 from framehouse.errors import StoreError
 from framehouse.store.snapshots import current_snapshot
 
@@ -40,7 +41,7 @@ class Health(BaseModel):
 def health(api: ApiContext, response: Response) -> Health:
     """Answers 200 as long as jobs can be taken and read, 503 when the state database does not answer."""
     parts = parts_of(api.settings)
-    engine = _engine(parts, api)
+    engine = engine_of(api.settings)
     state = _state(api)
     response.status_code = 200 if state == "ok" else 503
     return Health(
@@ -49,9 +50,11 @@ def health(api: ApiContext, response: Response) -> Health:
     )  # fmt: skip
 
 
-def _engine(parts: dict[str, str], api: Api) -> Literal["up", "partly", "remote", "away"]:
+def engine_of(settings: Settings) -> Literal["up", "partly", "remote", "away"]:
+    """Whether the engine runs, as in `Health`."""
+    parts = parts_of(settings)
     if not parts:
-        return "remote" if api.settings.prefect.api_url else "away"
+        return "remote" if settings.prefect.api_url else "away"
     return "up" if set(parts.values()) == {"ready"} else "partly"
 
 

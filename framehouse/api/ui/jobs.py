@@ -12,6 +12,7 @@ from framehouse.api.jobs import visible_job
 from framehouse.api.routes import events as all_events
 from framehouse.api.routes import jobs as of_jobs
 from framehouse.api.routes import ledger
+from framehouse.api.routes.health import engine_of
 from framehouse.api.routes.jobs import JobId, JobWish, Status, job_facts
 from framehouse.api.routes.results import result_url
 from framehouse.api.routes.uploads import promised_upload
@@ -37,7 +38,7 @@ def list_(
     totals = take_tallies(api.state.engine, 0.0).jobs if viewer.may("admin") else {}
     return page(
         request, "jobs.html", viewer=viewer, jobs=jobs, chosen=status or [], totals=totals, most=_MOST,
-        slugs=_slugs(api), problem=None, wish={},
+        slugs=_slugs(api), problem=None, wish={}, engine=engine_of(api.settings),
     )  # fmt: skip
 
 
@@ -56,7 +57,7 @@ def create(request: Request, api: ApiContext, viewer: SubmitViewer, form: Form) 
         found = of_jobs.list_(api, viewer.caller, None, _MOST)
         return page(
             request, "jobs.html", viewer=viewer, status=400, jobs=found.jobs, chosen=[], totals={}, most=_MOST,
-            slugs=_slugs(api), problem=named, wish=form,
+            slugs=_slugs(api), problem=named, wish=form, engine=engine_of(api.settings),
         )  # fmt: skip
     return RedirectResponse("/ui/jobs", 303)
 

@@ -15,7 +15,7 @@ from framehouse.errors import FramehouseError
 
 router = APIRouter()
 _TOP = 24
-Way = Literal["tags", "clip"]
+Way = Literal["auto", "tags", "clip", "text"]
 
 
 @router.get("/search")
@@ -24,7 +24,7 @@ def find(
     api: ApiContext,
     viewer: AdminViewer,
     q: Annotated[str, Query(max_length=1000)] = "",
-    by: Way = "tags",
+    by: Way = "auto",
 ) -> Response:
     """The best moments for `q`, or the empty page. What cannot be searched is said on the page, with what to try."""
     answer, problem = None, None

@@ -45,15 +45,31 @@ function show(job) {
   put(row, "[data-planned]", grouped(job.n_planned));
 }
 
-let wanted = 0;
-function again() {
-  if (wanted) return;
+// The buttons of a row depend on its status, so the page is loaded anew; not while somebody types or is about to click.
+let wanted = 0, isLeaving = false;
+function again(afterMs = 700) {
+  if (wanted || isLeaving) return;
   wanted = setTimeout(() => {
     wanted = 0;
     if (isBusy()) again();
-    else location.reload();
-  }, 700);
+    else if (!isLeaving) location.reload();
+  }, afterMs);
 }
+
+for (const act of ["pointerdown", "keydown"]) {
+  addEventListener(act, () => {
+    if (!wanted) return;
+    clearTimeout(wanted);
+    wanted = 0;
+    again(2000);
+  });
+}
+addEventListener("click", (event) => {
+  const isHere = event.target instanceof Element && event.target.closest("a[href^='/']:not([target])") !== null;
+  if (isHere && !event.ctrlKey && !event.metaKey && !event.shiftKey) isLeaving = true;
+});
+addEventListener("submit", (event) => { isLeaving ||= !event.defaultPrevented; });
+addEventListener("pageshow", () => { isLeaving = false; });
 
 const source = new EventSource("/ui/events");
 source.addEventListener("job", (event) => show(JSON.parse(event.data)));
@@ -77,6 +93,7 @@ if (form && file) {
   form.addEventListener("submit", async (event) => {
     if (!file.files.length) return;
     event.preventDefault();
+    isLeaving = true; // a reload would break the upload off
     try {
       const url = await send(file.files[0], form.elements.token.value, told);
       sources.value = [sources.value.trim(), url].filter(Boolean).join("\n");
@@ -84,6 +101,7 @@ if (form && file) {
       form.submit();
     } catch (problem) {
       told.textContent = problem.message;
+      isLeaving = false;
     }
   });
 }

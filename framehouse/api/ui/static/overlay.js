@@ -25,7 +25,8 @@ export class Overlay {
       this.canvas.width = wide;
       this.canvas.height = high;
     }
-    this.scale = wide / this.width;
+    this.across = wide / this.width; // pixels of a source need not be square: two scales
+    this.down = high / this.height;
     this.dot = ratio;
   }
 
@@ -43,8 +44,12 @@ export class Overlay {
     if (seen.isGap) this.words("no answer from the model here", this.canvas.width / 2, this.canvas.height - 12 * this.dot, "#000c", "#fff", true);
   }
 
-  at(value) {
-    return value * this.scale;
+  x(value) {
+    return value * this.across;
+  }
+
+  y(value) {
+    return value * this.down;
   }
 
   frame(left, top, width, height, colour) {
@@ -72,8 +77,8 @@ export class Overlay {
 
   box(box) {
     const colour = classColour(box.tracker_id ?? box.class_id);
-    const left = this.at(box.x - box.width / 2), top = this.at(box.y - box.height / 2);
-    this.frame(left, top, this.at(box.width), this.at(box.height), colour);
+    const left = this.x(box.x - box.width / 2), top = this.y(box.y - box.height / 2);
+    this.frame(left, top, this.x(box.width), this.y(box.height), colour);
     const name = box.tracker_id === undefined || box.tracker_id === null ? box.class_name : `${box.class_name} #${box.tracker_id}`;
     this.words(`${name} ${box.confidence.toFixed(2)}`, left - this.dot, top, colour, "#111");
     if (box.points) this.points(box.points, colour);
@@ -87,14 +92,14 @@ export class Overlay {
     for (const [a, b] of points.length === 17 ? BONES : []) {
       if (!isSeen(a) || !isSeen(b)) continue;
       pen.beginPath();
-      pen.moveTo(this.at(points[a][0]), this.at(points[a][1]));
-      pen.lineTo(this.at(points[b][0]), this.at(points[b][1]));
+      pen.moveTo(this.x(points[a][0]), this.y(points[a][1]));
+      pen.lineTo(this.x(points[b][0]), this.y(points[b][1]));
       pen.stroke();
     }
     points.forEach(([x, y], i) => {
       if (!isSeen(i)) return;
       pen.beginPath();
-      pen.arc(this.at(x), this.at(y), 3 * this.dot, 0, 2 * Math.PI);
+      pen.arc(this.x(x), this.y(y), 3 * this.dot, 0, 2 * Math.PI);
       pen.fill();
     });
   }
@@ -102,9 +107,9 @@ export class Overlay {
   // An arrow as long as the face, from between its eyes: yaw above 0 to the left of the picture, pitch above 0 upwards.
   gaze(gaze) {
     const { pen } = this;
-    const left = this.at(gaze.x - gaze.width / 2), top = this.at(gaze.y - gaze.height / 2);
-    this.frame(left, top, this.at(gaze.width), this.at(gaze.height), FACE);
-    const x = this.at(gaze.eye_x), y = this.at(gaze.eye_y), length = this.at(gaze.width);
+    const left = this.x(gaze.x - gaze.width / 2), top = this.y(gaze.y - gaze.height / 2);
+    this.frame(left, top, this.x(gaze.width), this.y(gaze.height), FACE);
+    const x = this.x(gaze.eye_x), y = this.y(gaze.eye_y), length = this.x(gaze.width);
     const toX = x - length * Math.sin(gaze.yaw_rad) * Math.cos(gaze.pitch_rad), toY = y - length * Math.sin(gaze.pitch_rad);
     const angle = Math.atan2(toY - y, toX - x), tip = Math.max(6 * this.dot, length * 0.18);
     for (const [colour, wide] of [["#0009", 5], [LOOK, 3]]) {
@@ -121,7 +126,7 @@ export class Overlay {
       pen.stroke();
     }
     const degrees = (rad) => `${rad >= 0 ? "+" : "−"}${Math.abs(Math.round((rad * 180) / Math.PI))}°`;
-    this.words(`yaw ${degrees(gaze.yaw_rad)} pitch ${degrees(gaze.pitch_rad)}`, left - this.dot, top + this.at(gaze.height) + 17 * this.dot, FACE, "#111");
+    this.words(`yaw ${degrees(gaze.yaw_rad)} pitch ${degrees(gaze.pitch_rad)}`, left - this.dot, top + this.y(gaze.height) + 17 * this.dot, FACE, "#111");
   }
 
   text(text) {
@@ -129,11 +134,11 @@ export class Overlay {
     pen.strokeStyle = TEXT;
     pen.lineWidth = 2 * this.dot;
     pen.beginPath();
-    text.polygon.forEach(([x, y], i) => (i ? pen.lineTo(this.at(x), this.at(y)) : pen.moveTo(this.at(x), this.at(y))));
+    text.polygon.forEach(([x, y], i) => (i ? pen.lineTo(this.x(x), this.y(y)) : pen.moveTo(this.x(x), this.y(y))));
     pen.closePath();
     pen.stroke();
     const left = Math.min(...text.polygon.map(([x]) => x)), top = Math.min(...text.polygon.map(([, y]) => y));
-    this.words(text.text, this.at(left), this.at(top), TEXT, "#111");
+    this.words(text.text, this.x(left), this.y(top), TEXT, "#111");
   }
 
   trail({ id, places }) {
@@ -142,7 +147,7 @@ export class Overlay {
     pen.lineWidth = 3 * this.dot;
     pen.globalAlpha = 0.7;
     pen.beginPath();
-    places.forEach(([x, y], i) => (i ? pen.lineTo(this.at(x), this.at(y)) : pen.moveTo(this.at(x), this.at(y))));
+    places.forEach(([x, y], i) => (i ? pen.lineTo(this.x(x), this.y(y)) : pen.moveTo(this.x(x), this.y(y))));
     pen.stroke();
     pen.globalAlpha = 1;
   }

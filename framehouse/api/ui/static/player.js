@@ -17,7 +17,7 @@ const frameLine = part("frame-line"), now = part("now"), threshold = part("thres
 const overlay = new Overlay(canvas, told.width, told.height);
 const marks = new Marks(told, () => draw());
 const timeline = told.models.length ? new Timeline(told, part("lanes"), part("timeline-words"), part("more"), to) : null;
-const CLOSE_S = 0.001;
+const CLOSE_S = 0.001, MISSED_MS = 80;
 
 let firstS = 0, shownS = 0, isReady = false, isMarked = true, isSliding = false;
 
@@ -75,14 +75,14 @@ function lack(text) {
 
 video.addEventListener("error", () => lack("The browser could not play this file. Its marks and its timeline are below all the same."));
 video.addEventListener("loadedmetadata", () => {
-  page.querySelector("[data-screen]").style.aspectRatio = `${told.width} / ${told.height}`;
-  to(told.start_s);
+  page.querySelector("[data-screen]").style.aspectRatio = `${video.videoWidth} / ${video.videoHeight}`;
 });
 video.addEventListener("loadeddata", () => {
   curtain.hidden = true;
   isReady = true;
   for (const control of document.querySelectorAll(".controls button, .controls input")) control.disabled = false;
   page.dataset.state = "ready";
+  if (told.start_s) to(told.start_s);
 });
 
 // ---------------------------------------------------------------- showing
@@ -94,6 +94,12 @@ function onFrame(_now, frame) {
 
 if ("requestVideoFrameCallback" in video) video.requestVideoFrameCallback(onFrame);
 else video.addEventListener("timeupdate", () => showAt(video.currentTime - firstS));
+
+// A frame that is presented between two callbacks is told by none: then a seek itself says what is shown.
+video.addEventListener("seeked", () => setTimeout(() => {
+  const wanted = video.currentTime - firstS - CLOSE_S;
+  if (video.paused && !video.seeking && Math.abs(wanted - shownS) > 1.5 / (told.fps || 25)) showAt(wanted);
+}, MISSED_MS));
 
 function showAt(t) {
   shownS = Math.max(0, t);

@@ -3,6 +3,7 @@
 import { classColour } from "./overlay.js";
 
 const FEW = 6, HIGH = 58, AXIS = 22, EDGE = 18;
+const STEPS_S = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600];
 
 function colours() {
   const style = getComputedStyle(document.documentElement);
@@ -87,7 +88,7 @@ export class Timeline {
       cursor: { sync: { key: "lanes" }, y: false, points: { show: false }, drag: { x: false, y: false } },
       scales: { x: { time: false, range: [0, Math.max(this.told.duration_s, 0.1)] }, y: { range: [0, lane.unit === "confidence" ? 1 : Math.max(1, most)] } },
       axes: [
-        { show: true, size: isLast ? AXIS : 0, font, stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: isLast, stroke: colour("--line"), size: 4 }, gap: 2, values: isLast ? (_plot, splits) => splits.map(short) : (_plot, splits) => splits.map(() => "") },
+        { show: true, incrs: STEPS_S, size: isLast ? AXIS : 0, font, stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: isLast, stroke: colour("--line"), size: 4 }, gap: 2, values: isLast ? (_plot, splits) => splits.map(short) : (_plot, splits) => splits.map(() => "") },
         { show: false },
       ],
       series: [{}, { stroke: ink, width: 1.5, fill: `color-mix(in srgb, ${ink} 30%, transparent)`, paths: window.uPlot.paths.stepped({ align: 1 }), points: { show: (drawn) => drawn.data[0].length < 3 }, spanGaps: false }],
@@ -108,7 +109,8 @@ export class Timeline {
     row.className = "lane strip";
     name.textContent = strip.name || strip.kind;
     number.className = "soft number";
-    number.textContent = `${strip.spans.length} ${strip.is_scenes ? "scenes and events" : "events"}${strip.name ? ` · ${strip.kind}` : ""}`;
+    const what = strip.spans.length === 1 ? "event" : strip.is_scenes ? "scenes and events" : "events";
+    number.textContent = `${strip.spans.length} ${what}${strip.name ? ` · ${strip.kind}` : ""}`;
     label.append(name, number);
     place.className = "plot";
     canvas.setAttribute("role", "img");
