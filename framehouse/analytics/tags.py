@@ -61,6 +61,9 @@ class TagsParams(Params):
 
     confidence: Share = Field(default=0.4, description="a box, class or line of text counts from here on")
     clip_confidence: Share = Field(default=0.3, description="a word of the vocabulary counts from this share on")
+    clip_cosine: Annotated[float, Field(ge=-1, le=1)] = Field(
+        default=0.2, description="and from this cosine on, so that the least bad of words that all do not fit is none"
+    )
     weight_object: Share = Field(default=1.0, description="weight of classes of boxes")
     weight_tag: Share = Field(default=0.8, description="weight of classes of whole frames")
     weight_text: Share = Field(default=0.8, description="weight of written words")
@@ -161,7 +164,10 @@ def _written(rows: Texts, confidence: float) -> Words:
 
 
 def _zero_shot(archive: Archive, model: ModelSeen, params: TagsParams) -> Words | None:
-    """Words of the vocabulary that a frame is like, by a softmax over all of them; None where no vectors were made."""
+    """Words of the vocabulary that a frame is like, by a softmax over all of them and those for none of them.
+
+    None where no vectors were made.
+    """
     if archive.lake is None or not params.vocabulary:
         return None
     known = read_vocabulary(archive.lake, model.model_digest, params.vocabulary)
@@ -169,11 +175,10 @@ def _zero_shot(archive: Archive, model: ModelSeen, params: TagsParams) -> Words 
     assert isinstance(rows, Embeddings)
     if known is None or not known.n_asked or not len(rows) or known.vectors.shape[1] != rows.embedding.shape[1]:
         return None
-    logits = known.logit_scale * (_unit(rows.embedding) @ _unit(known.vectors).T)
-    logits -= logits.max(axis=1, keepdims=True)
-    shares = np.exp(logits)
+    cosines = _unit(rows.embedding) @ _unit(known.vectors).T
+    shares = np.exp(known.logit_scale * (cosines - cosines.max(axis=1, keepdims=True)))
     shares = (shares / shares.sum(axis=1, keepdims=True))[:, : known.n_asked]
-    at, word = np.nonzero(shares >= params.clip_confidence)
+    at, word = np.nonzero((shares >= params.clip_confidence) & (cosines[:, : known.n_asked] >= params.clip_cosine))
     names = [plain_class(known.words[i]) for i in word.tolist()]
     return "clip", rows.frame_offset[at], names, shares[at, word]
 

@@ -13,7 +13,7 @@ import pytest
 import edits
 from edits import Piece, painted
 from framehouse.inference.repository import load_specs, resolve
-from framehouse.jobs.vocabularies import ensure_vocabulary
+from framehouse.jobs.vocabularies import NOTHING_KNOWN, ensure_vocabulary
 from framehouse.results.lake import Lake
 from framehouse.results.records.classes import Classifications
 from framehouse.results.records.embeddings import Embeddings
@@ -100,6 +100,14 @@ def test_every_source_by_video_and_by_scene(cli: PlainCli, stored: Path) -> None
     assert (document["judged_s"], document["unjudged_s"]) == (pytest.approx(6.0), 0)
 
 
+def test_a_frame_that_is_like_no_word_gets_none(cli: PlainCli, stored: Path, tmp_path: Path) -> None:
+    far = np.eye(3, dtype=np.float32)[[1, 2, 0]] * [[0.1], [0.1], [-1]] + np.array([1, 0, 0], np.float32) * -0.9
+    words = Vocabulary(("beach", "snow"), 2, far[:2].astype(np.float32), 100.0, ())
+    write_vocabulary(Lake(tmp_path / "home" / "lake"), CLIP_DIGEST, WORDS, words)
+    (document,) = json.loads(cli("tags", stored, "--vocabulary", stored.with_name("words.txt"), "--json").out)
+    assert tags(document) == ["car", "taxis", "sports car"]
+
+
 def test_the_view_and_the_table(cli: PlainCli, stored: Path, tmp_path: Path) -> None:
     said = cli("tags", stored, "--scenes", "--name", "mine")
     assert said.code == 0
@@ -157,7 +165,8 @@ def test_vectors_of_a_vocabulary_without_a_server(home: Path, settings: Any, che
     assert told == "zero-shot: clip/1 was not trained on 1 of the 3 words: left out"
     made = read_vocabulary(lake, digest, words)
     assert made is not None
-    assert (made.words, made.n_asked, made.unknown, made.vectors.shape) == (words[:2], 2, ("wedding",), (2, 64))
+    assert (made.words, made.n_asked, made.unknown) == ((*words[:2], *NOTHING_KNOWN), 2, ("wedding",))
+    assert made.vectors.shape == (5, 64)
     before = vocabulary_path(lake, digest, words).stat().st_mtime_ns
     assert ensure_vocabulary(settings, lake, "clip/1", digest, words) == told
     assert vocabulary_path(lake, digest, words).stat().st_mtime_ns == before
