@@ -412,7 +412,7 @@ def test_one_video_one_model_one_job_one_class(store: Path, write: Write) -> Non
     assert of_model["tables"]["classifications"] > 0
     assert (of_video["tables"]["rulesets"], of_video["tables"]["events"]) == (0, 0)
     _, of_job = write("csv", Wanted(job_id="j_two"))
-    assert (of_job["tables"]["rulesets"], of_job["tables"]["events"], of_job["tables"]["tracks"]) == (1, 3, 3)
+    assert (of_job["tables"]["rulesets"], of_job["tables"]["events"], of_job["tables"]["tracks"]) == (1, 4, 3)
     assert (of_job["tables"]["jobs"], of_job["tables"]["job_frames"], of_job["tables"]["inferences"]) == (1, 20, 20)
     expected = ask(store, "SELECT count(*) FROM detections WHERE class_name = 'dog' AND confidence >= 0.5::FLOAT")
     _, of_class = write("csv", Wanted(classes=("dog",), confidence=0.5))
