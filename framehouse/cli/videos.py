@@ -1,4 +1,4 @@
-"""`framehouse videos list | show | probe | forget`."""
+"""`framehouse videos list | show | probe | label | forget`."""
 
 from __future__ import annotations
 
@@ -95,6 +95,46 @@ def probe(
 
 
 @app.command()
+def label(
+    videos: list[str] = typer.Argument(None, metavar="VIDEO_OR_ID…", help="ids (v_…), files, or where they were seen"),
+    given: list[str] = typer.Option([], "--set", metavar="NAME=VALUE", help="camera=3; may be repeated"),
+    removed: list[str] = typer.Option([], "--remove", metavar="NAME", help="may be repeated"),
+    under: str = typer.Option("", "--under", metavar="PLACE", help="every video seen below this folder or address"),
+    as_json: bool = typer.Option(False, "--json", help="machine-readable"),
+) -> None:
+    """Give videos labels, or take them away: column `labels` of `videos`, camera = labels['camera'] in SQL.
+
+    Example: framehouse videos label --under /cctv/door --set camera=3
+    """
+    from framehouse.cli.output import begin, emit_json, emit_text
+    from framehouse.errors import ConfigError
+    from framehouse.jobs.submit import connect
+    from framehouse.results.labels import change_labels
+    from framehouse.results.opening import open_lake
+
+    settings = begin()
+    wanted = dict(_pair(text) for text in given)
+    video_ids = [find_video_id(settings, video) for video in videos or []]
+    if under:
+        video_ids += videos_under(settings, under)
+    if not video_ids:
+        raise ConfigError("no video is named", code="config.label", hint="name videos, or --under PLACE")
+    lake = open_lake(*settings.lake_place)
+    for video_id in video_ids:
+        if lake.read_video(video_id) is None:
+            raise not_seen(video_id)
+    found = {video_id: change_labels(lake, video_id, wanted, removed) for video_id in dict.fromkeys(video_ids)}
+    state = connect(settings)
+    state.request_videos(found)
+    state.close()
+    if as_json:
+        emit_json([{"video_id": video_id, "labels": labels} for video_id, labels in found.items()])
+        return
+    for video_id, labels in found.items():
+        emit_text(f"{video_id}  {' '.join(f'{name}={value}' for name, value in labels.items()) or 'no label'}\n")
+
+
+@app.command()
 def forget(
     video: str = typer.Argument(..., metavar="VIDEO_OR_ID", help="an id (v_…), a file, or where it was seen"),
     yes: bool = typer.Option(False, "--yes", help="do not ask"),
@@ -145,6 +185,38 @@ def find_video_id(settings: Settings, text: str) -> str:
     if not rows:
         raise not_seen(text)
     return str(rows[0][0])
+
+
+def videos_under(settings: Settings, place: str) -> list[str]:
+    """Ids of the videos that were seen below a folder or an address, by place.
+
+    Raises:
+        SourceNotFound: none was.
+    """
+    from framehouse.storage.local import path_uri, uri_path
+    from framehouse.store.query import run_query
+    from framehouse.telemetry import redact_uri
+
+    is_url = "://" in place and not place.startswith("file://")
+    stem = (redact_uri(place) if is_url else path_uri(uri_path(place))).rstrip("/") + "/"
+    rows = run_query(
+        settings.store_dir,
+        "SELECT video_id FROM video_locations WHERE starts_with(uri, ?) GROUP BY 1 ORDER BY min(uri)",
+        params=[stem],
+        memory=settings.store.query_memory,
+    ).rows()
+    if not rows:
+        raise not_seen(stem)
+    return [str(row[0]) for row in rows]
+
+
+def _pair(text: str) -> tuple[str, str]:
+    from framehouse.errors import ConfigError
+
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise ConfigError(f"{text!r}: a label is given as NAME=VALUE", code="config.label", hint="--set camera=3")
+    return name.strip(), value.strip()
 
 
 def not_seen(text: str) -> SourceNotFound:

@@ -421,6 +421,14 @@ class State:
                 seq = append_load(connection, "job", job_id=job_id)
         return seq
 
+    def request_videos(self, video_ids: Iterable[str]) -> int:
+        """Ask the loader for the records of these videos; returns the last sequence number."""
+        seq = 0
+        with self._write() as connection:
+            for video_id in video_ids:
+                seq = append_load(connection, "video", video_id=video_id)
+        return seq
+
     def request_findings(self, keys: Iterable[tuple[str, str]]) -> int:
         """Ask the loader for these (ruleset_id, video_id), new or gone; returns the last sequence number."""
         seq = 0

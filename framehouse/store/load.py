@@ -21,6 +21,7 @@ import structlog
 
 from framehouse.errors import MisalignedParts, ResultsError
 from framehouse.results.kinds import KINDS
+from framehouse.results.labels import labels_path, read_labels
 from framehouse.results.lake import Lake, RunRecord, VideoRecord
 from framehouse.results.parts import Part
 from framehouse.store.connection import run_script
@@ -155,14 +156,19 @@ def load_video(connection: duckdb.DuckDBPyConnection, lake: Lake, video_id: str)
         record = lake.read_video(video_id)
     except ResultsError as error:
         return (report(error, lake.video_path(video_id)),)
+    aside: tuple[SetAside, ...] = ()
+    try:
+        labels = read_labels(lake, video_id)
+    except ResultsError as error:
+        labels, aside = {}, (report(error, labels_path(lake, video_id)),)
     if record is not None:
         times = ("modified_at", "seen_at", "gone_at")
         places = [
             {**asdict(place), **{name: instant(getattr(place, name)) for name in times}} for place in record.locations
         ]
         with registered(connection, "incoming_locations", pa.Table.from_pylist(places, schema=_LOCATIONS)):
-            run_script(connection, "loads/video.sql", _video_columns(record))
-    return ()
+            run_script(connection, "loads/video.sql", _video_columns(record, labels))
+    return aside
 
 
 def pick(lake: Lake, video_id: str, model_digest: str) -> Picked:
@@ -239,7 +245,7 @@ def _joined(arrays: Sequence[Any], dtype: type) -> Any:
     return np.concatenate([np.empty(0, dtype), *arrays])
 
 
-def _video_columns(record: VideoRecord) -> dict[str, object]:
+def _video_columns(record: VideoRecord, labels: dict[str, str]) -> dict[str, object]:
     time_base = Fraction(record.time_base)
     facts = asdict(record)
     del facts["time_base"], facts["locations"]
@@ -250,6 +256,8 @@ def _video_columns(record: VideoRecord) -> dict[str, object]:
         "time_base_num": time_base.numerator,
         "time_base_den": time_base.denominator,
         "damage": list(record.damage),
+        "label_names": list(labels),
+        "label_values": list(labels.values()),
         "recorded_at": instant(record.recorded_at),
         "first_seen_at": instant(record.first_seen_at),
     }

@@ -6,7 +6,7 @@ SELECT
     $timing AS timing, $video_fps AS video_fps, $video_fps_text AS video_fps_text, $n_frames AS n_frames,
     $duration_s AS duration_s, $first_pts AS first_pts, $time_base_num AS time_base_num,
     $time_base_den AS time_base_den, $recorded_at AS recorded_at, $first_seen_at AS first_seen_at,
-    $damage::VARCHAR[] AS damage, MAP {}::MAP(VARCHAR, VARCHAR) AS labels;
+    $damage::VARCHAR[] AS damage, map($label_names::VARCHAR[], $label_values::VARCHAR[]) AS labels;
 
 -- A place that two videos claim belongs to the content seen there last, whichever is loaded first.
 INSERT INTO video_locations BY NAME
