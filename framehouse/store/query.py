@@ -27,6 +27,7 @@ from framehouse.store.functions import TextVectors, embedding_texts, names_embed
 from framehouse.store.migrate import check_version
 from framehouse.store.reach import check_reach
 
+_ONLY_SELECT = "only SELECT: the snapshot is read-only"
 _ALLOWED = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
 _BATCH_ROWS = 2048
 _NUDGE_S = 0.05
@@ -153,11 +154,18 @@ def _only_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.S
     statements = connection.extract_statements(sql)
     if len(statements) != 1:
         raise QueryRejected(f"one statement is needed, {len(statements)} were given", hint="send one SELECT")
-    if statements[0].type not in _ALLOWED:
-        raise QueryRejected(
-            f"{statements[0].type.name} is not allowed here", hint="only SELECT: the snapshot is read-only"
-        )
+    kind = _kind(statements[0])
+    if kind not in _ALLOWED:
+        raise QueryRejected(f"{kind.name if kind else 'this'} is not allowed here", hint=_ONLY_SELECT)
     return statements[0]
+
+
+def _kind(statement: duckdb.Statement) -> duckdb.StatementType | None:
+    """What a statement is; None for a kind that DuckDB's Python module has no name for (UPDATE EXTENSIONS …)."""
+    try:
+        return statement.type
+    except ValueError:
+        return None
 
 
 def _take(relation: duckdb.DuckDBPyRelation, max_rows: int | None) -> tuple[pa.Table, bool]:

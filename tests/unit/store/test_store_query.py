@@ -66,7 +66,7 @@ def test_reading_is_allowed(store: Path, sql: str) -> None:
         "DROP TABLE videos", "CREATE TABLE t AS SELECT 1", "CREATE TEMP TABLE t AS SELECT 1",
         "CREATE VIEW v AS SELECT 1",
         "ALTER TABLE videos ADD COLUMN x INT", "TRUNCATE videos", "VACUUM", "CHECKPOINT", "ANALYZE",
-        "ATTACH '/tmp/other.duckdb'", "DETACH store", "USE memory", "COPY videos TO '/tmp/v.csv'",
+        "UPDATE EXTENSIONS", "ATTACH '/tmp/other.duckdb'", "DETACH store", "USE memory", "COPY videos TO '/tmp/v.csv'",
         "COPY (SELECT 1) TO '/tmp/v.parquet'", "EXPORT DATABASE '/tmp/e'", "IMPORT DATABASE '/tmp/e'",
         "INSTALL httpfs", "LOAD httpfs", "SET memory_limit = '100GB'", "RESET threads",
         "SET VARIABLE confidence = 0", "PRAGMA database_list", "PRAGMA enable_external_access = true",
