@@ -182,7 +182,7 @@ def test_a_chunk_that_has_killed_before_runs_alone_from_the_first(cluster: Clust
     found = {task.number: end for task, end in ends}
     assert isinstance(found.pop(1), GivenUp)
     assert found == {i: i for i in (0, 2, 3)}
-    assert cluster.worker_pids() == before, "a worker died"
+    assert before <= cluster.worker_pids(), "a worker died"  # one of an earlier test may still be on its way
 
 
 def test_a_chunk_that_nothing_answers_is_given_up_alone(cluster: Cluster, tmp_path: Path) -> None:
