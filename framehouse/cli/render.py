@@ -67,6 +67,16 @@ def render(
         None, "--model", "-m", metavar="NAME[/VERSION]", help="draw what it saw; again for more; default: detections"
     ),
     gaze: bool = typer.Option(False, "--gaze", help="draw where people look; as --model gaze"),
+    tracks: bool = typer.Option(False, "--tracks", help="draw each object with its number and the way it came"),
+    line: list[str] | None = typer.Option(
+        None, "--line", "-l", metavar="[NAME=]x1,y1,x2,y2", help="draw it and what crossed it so far, as in `lines`"
+    ),
+    zone: list[str] | None = typer.Option(
+        None, "--zone", "-z", metavar="[NAME=]x1,y1,x2,y2,x3,y3…", help="draw it and who is inside, as in `lines`"
+    ),
+    classes: list[str] | None = typer.Option(
+        None, "--class", metavar="CLASS", help="of --tracks, --line and --zone: only these; again for more"
+    ),
     confidence: float | None = typer.Option(
         None,
         "--confidence",
@@ -83,6 +93,8 @@ def render(
     down.
 
     Example: framehouse render bikes.mp4 --blur face --blur person --audit covered.json --out redacted.mp4
+
+    Example: framehouse render bikes.mp4 --tracks --line 0.5,0,0.5,1 --class person --out counted.mp4
     """
     from framehouse.cli.output import begin, say
     from framehouse.cli.videos import find_video_id
@@ -104,6 +116,8 @@ def render(
             _cover(work, blur, style, shape, reach_s, confidence or 0.0)
         if highlight:
             _light(work, highlight, threshold)
+        if tracks or line or zone:
+            _follow(work, tracks, line or (), zone or (), classes or (), threshold)
         layers = [*(model or ()), *(["gaze"] if gaze else [])]
         for wanted in layers or ([] if work.steps else [""]):
             _draw(work, wanted, threshold)
@@ -172,6 +186,27 @@ def _draw(work: _Work, wanted: str, least: float) -> None:
     work.steps.append(Marks(work.index, seen))
     what = "boxes" if seen.rows.kind == "detections" else seen.rows.kind
     work.said.append(f"{len(seen.rows)} {what} of {model.model_id} in {len(seen.pts)} inferred frames")
+
+
+def _follow(
+    work: _Work, tracks: bool, lines: Sequence[str], zones: Sequence[str], classes: Sequence[str], least: float
+) -> None:
+    from framehouse.analytics.drawing import seconds
+    from framehouse.analytics.following import follow
+    from framehouse.cli.lines import shape
+    from framehouse.render.tracks import Counts, Trails
+
+    values = {
+        "lines": [shape(text) for text in lines], "zones": [shape(text) for text in zones],
+        "classes": list(classes), "confidence": least,
+    }  # fmt: skip
+    found, times = follow(work.archive, work.video_id, values), seconds(work.index)
+    if tracks:
+        work.steps.append(Trails(found.trails, times, found.hold_s))
+        work.said.append(f"{len(found.trails)} tracks of {found.model_id}")
+    if found.counted:
+        work.steps.append(Counts(found.counted, times))
+        work.said += [counted.says(float(times[-1])) for counted in found.counted]
 
 
 def _labels(settings: Settings) -> dict[str, Sequence[str]]:

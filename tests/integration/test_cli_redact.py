@@ -15,6 +15,7 @@ import pytest
 import media
 from cli_runs import Cli, cli_of
 from framehouse.render.obscure import obscure_whole
+from framehouse.render.stills import still
 from framehouse.results.masks import encode
 from framehouse.results.records.boxes import Segmentations
 from framehouse.results.records.texts import Texts
@@ -201,3 +202,56 @@ def test_several_layers_over_what_is_covered(cli: Cli, home: Path, tmp_path: Pat
     )
     assert "0 boxes of detector/1" in said
     assert "10 segmentations of persons/1" in said
+
+
+@pytest.mark.parametrize("name", ["turned_90.mp4", "odd_size.mp4", "bframes.mp4", "vfr.mkv"])
+def test_turned_odd_and_reordered_pictures_are_covered_in_the_right_place(
+    cli: Cli, home: Path, tmp_path: Path, name: str
+) -> None:
+    source = media.write(tmp_path, media.RECIPES[name])
+    index = probe(source)
+    frames = np.arange(index.n_frames)
+    store_answers(
+        home, source, [Answer("detector/1", detections(frames.tolist(), [BOX] * len(frames), "person", 0), frames)]
+    )
+    out = tmp_path / "out.mp4"
+    code, said = cli("render", source, "--blur", "person", "--style", "solid", "--out", out)
+    assert code == 0, said
+    copy = probe(out)
+    assert (copy.n_frames, copy.stream.rotation_deg) == (index.n_frames, 0)
+    assert np.allclose((copy.pts - copy.pts[0]) * float(copy.stream.time_base),
+                       (index.pts - index.pts[0]) * float(index.stream.time_base), atol=1e-4)  # fmt: skip
+    for frame in (0, 7, 31, index.n_frames - 1):
+        plain = still(source, index, frame).astype(int)  # upright
+        covered = still(out, copy, frame)[: plain.shape[0], : plain.shape[1]]
+        assert covered[38:62, 28:52].std() < 4, "solid"
+        assert np.abs(covered[74:94, :100] - plain[74:94, :100]).mean() < 8, "nothing else"
+
+
+def test_tracks_and_a_line_are_drawn_with_what_was_counted_so_far(cli: Cli, home: Path, tmp_path: Path) -> None:
+    source = media.write(tmp_path, media.RECIPES["cfr.mp4"])
+    way = [(20.0 + 1.5 * frame, 50.0, 16.0, 24.0) for frame in range(60)]
+    store_answers(
+        home,
+        source,
+        [Answer("detector/1", detections(PLANNED.tolist(), [way[f] for f in PLANNED], "person", 0, 0.9), PLANNED)],
+    )
+    out = tmp_path / "out.mp4"
+    line = "door=0.5,0,0.5,1"
+    code, said = cli("render", source, "--tracks", "--line", line, "--zone", "0.5,0,1,0,1,1,0.5,1", "--out", out)
+    assert (code, said) == (
+        0,
+        f"{out}: 60 frames, 1 tracks of detector/1; door  in 1  out 0; zone 1  now 1  in 1  out 0\n",
+    )
+    plain, drawn = media.every_picture(source, media.SIZE), media.every_picture(out, media.SIZE)
+    for frame in (0, 21, 45):
+        changed = np.abs(drawn[frame].astype(int) - plain[frame]).sum(axis=2) > 60
+        left = round(way[frame][0] - 8)
+        assert changed[44:58, max(0, left - 2) : left + 3].any(axis=1).mean() > 0.6, (
+            "the box's left edge, also between samples"
+        )
+        assert changed[2:90, 62:67].any(axis=1).mean() > 0.8, "the line"
+    code, said = cli("render", source, "--line", "1,2,3", "--out", tmp_path / "other.mp4")
+    assert (code != 0, said.split(":")[0]) == (True, "config.ruleset")
+    code, said = cli("render", source, "--tracks", "--class", "horse", "--out", tmp_path / "none.mp4")
+    assert (code, said.split(", ")[1]) == (0, "0 tracks of detector/1\n")
