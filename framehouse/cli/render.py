@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from framehouse.cli.rulings import Classes
+
 if TYPE_CHECKING:
     from framehouse.config import Settings
     from framehouse.render.compose import Step, Written
@@ -67,6 +69,14 @@ def render(
         None, "--model", "-m", metavar="NAME[/VERSION]", help="draw what it saw; again for more; default: detections"
     ),
     gaze: bool = typer.Option(False, "--gaze", help="draw where people look; as --model gaze"),
+    tracks: bool = typer.Option(False, "--tracks", help="draw objects with the numbers and trails of their tracks"),
+    line: list[str] | None = typer.Option(
+        None, "--line", "-l", metavar="[NAME=]x1,y1,x2,y2", help="draw a line with its count so far; as in `lines`"
+    ),
+    zone: list[str] | None = typer.Option(
+        None, "--zone", "-z", metavar="[NAME=]x1,y1,x2,y2,x3,y3…", help="draw an area and how many are inside"
+    ),
+    classes: Classes = None,
     confidence: float | None = typer.Option(
         None,
         "--confidence",
@@ -104,6 +114,8 @@ def render(
             _cover(work, blur, style, shape, reach_s, confidence or 0.0)
         if highlight:
             _light(work, highlight, threshold)
+        if tracks or line or zone:
+            _follow(work, tracks, line or (), zone or (), classes or (), threshold)
         layers = [*(model or ()), *(["gaze"] if gaze else [])]
         for wanted in layers or ([] if work.steps else [""]):
             _draw(work, wanted, threshold)
@@ -172,6 +184,31 @@ def _draw(work: _Work, wanted: str, least: float) -> None:
     work.steps.append(Marks(work.index, seen))
     what = "boxes" if seen.rows.kind == "detections" else seen.rows.kind
     work.said.append(f"{len(seen.rows)} {what} of {model.model_id} in {len(seen.pts)} inferred frames")
+
+
+def _follow(
+    work: _Work, tracks: bool, line: Sequence[str], zone: Sequence[str], classes: Sequence[str], least: float
+) -> None:
+    """Tracks, lines and zones: the same tracks that `framehouse lines` counts."""
+    from framehouse.analytics.drawing import seconds
+    from framehouse.analytics.lines import LINES
+    from framehouse.analytics.tracked import TrackedParams, tracked
+    from framehouse.analytics.watched import places, step_s, ways
+    from framehouse.cli.lines import shape
+    from framehouse.render.trails import Places, Trails
+
+    video, second = work.archive.video(work.video_id), seconds(work.index)
+    if tracks:
+        seen = tracked(work.archive, video, TrackedParams(classes=tuple(classes), confidence=least))
+        found = ways(seen, "bottom")
+        work.steps.append(Trails(found, second, 2.5 * step_s(seen)))
+        work.said.append(f"{len(found)} tracks of {seen.model.model_id}")
+    if line or zone:
+        values = {"lines": [shape(text) for text in line], "zones": [shape(text) for text in zone]}
+        params = LINES.check({**values, "classes": classes, "confidence": least})
+        drawn = places(work.archive, video, params, LINES.ruleset(params))
+        work.steps.append(Places(drawn, second))
+        work.said += [place.count(float(second[-1])) for place in drawn]
 
 
 def _labels(settings: Settings) -> dict[str, Sequence[str]]:
