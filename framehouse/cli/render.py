@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from framehouse.cli.rulings import Classes
+
 if TYPE_CHECKING:
     from framehouse.config import Settings
     from framehouse.render.compose import Step, Written
@@ -67,16 +69,14 @@ def render(
         None, "--model", "-m", metavar="NAME[/VERSION]", help="draw what it saw; again for more; default: detections"
     ),
     gaze: bool = typer.Option(False, "--gaze", help="draw where people look; as --model gaze"),
-    tracks: bool = typer.Option(False, "--tracks", help="draw each object with its number and the way it came"),
+    tracks: bool = typer.Option(False, "--tracks", help="draw objects with the numbers and trails of their tracks"),
     line: list[str] | None = typer.Option(
-        None, "--line", "-l", metavar="[NAME=]x1,y1,x2,y2", help="draw it and what crossed it so far, as in `lines`"
+        None, "--line", "-l", metavar="[NAME=]x1,y1,x2,y2", help="draw a line with its count so far; as in `lines`"
     ),
     zone: list[str] | None = typer.Option(
-        None, "--zone", "-z", metavar="[NAME=]x1,y1,x2,y2,x3,y3…", help="draw it and who is inside, as in `lines`"
+        None, "--zone", "-z", metavar="[NAME=]x1,y1,x2,y2,x3,y3…", help="draw an area and how many are inside"
     ),
-    classes: list[str] | None = typer.Option(
-        None, "--class", metavar="CLASS", help="of --tracks, --line and --zone: only these; again for more"
-    ),
+    classes: Classes = None,
     confidence: float | None = typer.Option(
         None,
         "--confidence",
@@ -189,24 +189,28 @@ def _draw(work: _Work, wanted: str, least: float) -> None:
 
 
 def _follow(
-    work: _Work, tracks: bool, lines: Sequence[str], zones: Sequence[str], classes: Sequence[str], least: float
+    work: _Work, tracks: bool, line: Sequence[str], zone: Sequence[str], classes: Sequence[str], least: float
 ) -> None:
+    """Tracks, lines and zones: the same tracks that `framehouse lines` counts."""
     from framehouse.analytics.drawing import seconds
-    from framehouse.analytics.following import follow
+    from framehouse.analytics.lines import LINES
+    from framehouse.analytics.tracked import TrackedParams, tracked
+    from framehouse.analytics.watched import places, step_s, ways
     from framehouse.cli.lines import shape
-    from framehouse.render.tracks import Counts, Trails
+    from framehouse.render.trails import Places, Trails
 
-    values = {
-        "lines": [shape(text) for text in lines], "zones": [shape(text) for text in zones],
-        "classes": list(classes), "confidence": least,
-    }  # fmt: skip
-    found, times = follow(work.archive, work.video_id, values), seconds(work.index)
+    video, second = work.archive.video(work.video_id), seconds(work.index)
     if tracks:
-        work.steps.append(Trails(found.trails, times, found.hold_s))
-        work.said.append(f"{len(found.trails)} tracks of {found.model_id}")
-    if found.counted:
-        work.steps.append(Counts(found.counted, times))
-        work.said += [counted.says(float(times[-1])) for counted in found.counted]
+        seen = tracked(work.archive, video, TrackedParams(classes=tuple(classes), confidence=least))
+        found = ways(seen, "bottom")
+        work.steps.append(Trails(found, second, 2.5 * step_s(seen)))
+        work.said.append(f"{len(found)} tracks of {seen.model.model_id}")
+    if line or zone:
+        values = {"lines": [shape(text) for text in line], "zones": [shape(text) for text in zone]}
+        params = LINES.check({**values, "classes": classes, "confidence": least})
+        drawn = places(work.archive, video, params, LINES.ruleset(params))
+        work.steps.append(Places(drawn, second))
+        work.said += [place.count(float(second[-1])) for place in drawn]
 
 
 def _labels(settings: Settings) -> dict[str, Sequence[str]]:

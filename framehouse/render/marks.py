@@ -80,9 +80,9 @@ def _points(picture: Picture, rows: Keypoints) -> None:
         seen, places = rows.keypoint_confidence[i] >= SEEN_POINT, rows.keypoint_xy[i]
         for start, end in _BONES if len(seen) == _COCO else ():
             if seen[start] and seen[end]:
-                cv2.line(picture, _pixel(places[start]), _pixel(places[end]), colour, thickness(picture), cv2.LINE_AA)
+                cv2.line(picture, _pixel(places[start]), _pixel(places[end]), colour, thick(picture), cv2.LINE_AA)
         for place in places[seen]:
-            cv2.circle(picture, _pixel(place), 2 + thickness(picture), colour, cv2.FILLED, cv2.LINE_AA)
+            cv2.circle(picture, _pixel(place), 2 + thick(picture), colour, cv2.FILLED, cv2.LINE_AA)
 
 
 def _looks(picture: Picture, rows: Gazes) -> None:
@@ -91,13 +91,13 @@ def _looks(picture: Picture, rows: Gazes) -> None:
         _box(picture, rows.xcycwh[i], _FACE, f"yaw {np.degrees(yaw):+.0f} pitch {np.degrees(pitch):+.0f}")
         start, length = rows.landmarks[i, :2].mean(axis=0), float(rows.xcycwh[i, 2])
         end = start + length * np.array([-np.sin(yaw) * np.cos(pitch), -np.sin(pitch)])
-        cv2.arrowedLine(picture, _pixel(start), _pixel(end), _LOOK, 1 + thickness(picture), cv2.LINE_AA, tipLength=0.2)
+        cv2.arrowedLine(picture, _pixel(start), _pixel(end), _LOOK, 1 + thick(picture), cv2.LINE_AA, tipLength=0.2)
 
 
 def _texts(picture: Picture, rows: Texts) -> None:
     for i in range(len(rows)):
         corners = rows.polygon[i].round().astype(np.int32)
-        cv2.polylines(picture, [corners], True, _LINE, thickness(picture), cv2.LINE_AA)
+        cv2.polylines(picture, [corners], True, _LINE, thick(picture), cv2.LINE_AA)
         place = (float(corners[:, 0].min()), float(corners[:, 1].min()) - 1)
         label(picture, f"{rows.text[i]} {rows.confidence[i]:.2f}", place, _LINE)
 
@@ -116,7 +116,7 @@ def listed(picture: Picture, lines: list[str]) -> None:
 
 def _box(picture: Picture, xcycwh: NDArray[Any], colour: Colour, text: str) -> None:
     low, high = xcycwh[:2] - xcycwh[2:] / 2, xcycwh[:2] + xcycwh[2:] / 2
-    cv2.rectangle(picture, _pixel(low), _pixel(high), colour, thickness(picture))
+    cv2.rectangle(picture, _pixel(low), _pixel(high), colour, thick(picture))
     label(picture, text, (float(low[0]), float(low[1])), colour)
 
 
@@ -124,8 +124,8 @@ def _pixel(place: NDArray[Any]) -> tuple[int, int]:
     return round(float(place[0])), round(float(place[1]))
 
 
-def thickness(picture: Picture) -> int:
-    """Of lines on a picture of this size, pixels."""
+def thick(picture: Picture) -> int:
+    """Pixels that a line on this picture is thick."""
     height, width = picture.shape[:2]
     return max(1, sv.calculate_optimal_line_thickness((width, height)))
 

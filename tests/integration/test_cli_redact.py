@@ -241,7 +241,7 @@ def test_tracks_and_a_line_are_drawn_with_what_was_counted_so_far(cli: Cli, home
     code, said = cli("render", source, "--tracks", "--line", line, "--zone", "0.5,0,1,0,1,1,0.5,1", "--out", out)
     assert (code, said) == (
         0,
-        f"{out}: 60 frames, 1 tracks of detector/1; door  in 1  out 0; zone 1  now 1  in 1  out 0\n",
+        f"{out}: 60 frames, 1 tracks of detector/1; door: in 1, out 0; zone 1: 1 inside\n",
     )
     plain, drawn = media.every_picture(source, media.SIZE), media.every_picture(out, media.SIZE)
     for frame in (0, 21, 45):
