@@ -220,7 +220,7 @@ def test_a_catalogue_has_a_budget_and_a_backfill_of_its_own(stack: Stack, tmp_pa
 
 def jobs_in(stack: Stack, folder: Path) -> list[dict[str, Any]]:
     found = json.loads(stack.ok("jobs", "list", "--json"))
-    return [job for job in found if job["uri"].startswith(str(folder))]
+    return [job for job in found if f"/{folder.name}/" in job["uri"]]
 
 
 def at_rest(jobs: list[dict[str, Any]]) -> bool:
