@@ -54,7 +54,12 @@ class FakeClient:
 
     def read_deployment_by_name(self, name: str) -> Any:
         self._called("read_deployment_by_name")
-        known = {"process-video/process-video": 1, SCAN_CATALOG: 3, "backfill/backfill": 5, "maintenance/maintenance": 6}
+        known = {
+            "process-video/process-video": 1,
+            SCAN_CATALOG: 3,
+            "backfill/backfill": 5,
+            "maintenance/maintenance": 6,
+        }
         return SimpleNamespace(id=UUID(int=known[name]))
 
     def read_deployment_schedules(self, deployment_id: UUID) -> list[Any]:
