@@ -86,19 +86,23 @@ def _make(engine: sa.Engine) -> None:
         ):
             return
         if not is_new:
-            _add_columns(connection, {column["name"] for column in inspector.get_columns(jobs.name)})
+            _add_columns(connection, inspector)
         metadata.create_all(connection)
         connection.execute(schema_version.insert().values(version=SCHEMA_VERSION))
         if is_new:
             connection.execute(counters.insert().values(name="load", value=0))
 
 
-def _add_columns(connection: sa.Connection, present: set[str]) -> None:
-    """Columns that `jobs` got after its first release."""
-    for column in jobs.columns:
-        if column.name not in present:
-            made = sa.schema.CreateColumn(column).compile(dialect=connection.dialect)
-            connection.exec_driver_sql(f"ALTER TABLE {jobs.name} ADD COLUMN {made}")
+def _add_columns(connection: sa.Connection, inspector: sa.Inspector) -> None:
+    """Columns that tables got after their first release."""
+    for table in (jobs, catalog_tables.catalogs):
+        if not inspector.has_table(table.name):
+            continue
+        present = {column["name"] for column in inspector.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in present:
+                made = sa.schema.CreateColumn(column).compile(dialect=connection.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {made}")
 
 
 @contextmanager

@@ -154,6 +154,7 @@ deliveries = sa.Table(
     sa.UniqueConstraint("event_id", "webhook_id"),
 )
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """1: jobs, leases, load log. 2: who asked for a job and how; keys, uploads, webhooks and their deliveries.
-3: shares; catalogues and their entries (`catalog_tables`); what of a video a job is about, its estimate; budgets."""
+3: shares; catalogues and their entries (`catalog_tables`); what of a video a job is about, its estimate; budgets.
+4: how many jobs of a catalogue run at once."""
