@@ -36,6 +36,12 @@ class TritonSettings(BaseModel):
         pattern=r"^[\w.-]*$",
         description="Triton's --model-config-name: models run with their configs/NAME.pbtxt; empty: config.pbtxt",
     )
+    cache_bytes: int = Field(
+        default=0, ge=0, description="response cache of the embedded server; used by cpu-batched's text models; 0: none"
+    )
+    executions: int = Field(
+        default=0, ge=0, description="networks of cpu-batched that the embedded server runs at once; 0: no limit"
+    )
     preload: str = Field(default="detector", description="models loaded at start, by comma; others when first used")
     request_timeout_s: float = Field(default=60.0, gt=0, description="deadline of one inference request")
     shared_memory: bool = Field(

@@ -115,7 +115,7 @@ def test_never_more_than_the_window_is_in_flight(cluster: Cluster, window: int, 
 
 
 def test_a_share_that_shrinks_and_grows_is_kept_to(cluster: Cluster) -> None:
-    """Four slots of its own, then one while others want theirs, then four again; nothing that is there is taken back."""
+    """Four slots of its own, then one while others want theirs, then four again; nothing is taken back."""
     asked: list[int] = []
 
     def share(n_slots: int) -> int:
