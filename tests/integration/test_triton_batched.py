@@ -30,14 +30,14 @@ from real_parts import require
 
 pytestmark = pytest.mark.real("triton")
 
-STEP_S = 0.25
+BUSY_S = 2.0
 MODELS = ("selftest", "tags", "clip", "clip_text")
 SLOW = f"""
 import time
 import triton_python_backend_utils as pb_utils
 class TritonPythonModel:
     def execute(self, requests):
-        time.sleep({STEP_S})
+        time.sleep({BUSY_S} if pb_utils.get_input_tensor_by_name(requests[0], "x").as_numpy()[0, 0] == 0 else 0.1)
         given = [pb_utils.get_input_tensor_by_name(request, "x").as_numpy() for request in requests]
         return [pb_utils.InferenceResponse([pb_utils.Tensor("same", array)]) for array in given]
 """
@@ -48,6 +48,17 @@ max_batch_size: 1
 input [ { name: "x" data_type: TYPE_UINT8 dims: [ 1 ] } ]
 output [ { name: "same" data_type: TYPE_UINT8 dims: [ 1 ] } ]
 instance_group [ { count: 1 kind: KIND_CPU } ]
+"""
+ENSEMBLE_CONFIG = """
+name: "around_slow"
+platform: "ensemble"
+max_batch_size: 1
+input [ { name: "x" data_type: TYPE_UINT8 dims: [ 1 ] } ]
+output [ { name: "same" data_type: TYPE_UINT8 dims: [ 1 ] } ]
+ensemble_scheduling { step [ {
+  model_name: "slow" model_version: 1
+  input_map { key: "x" value: "x" } output_map { key: "same" value: "same" }
+} ] }
 """
 
 
@@ -62,6 +73,8 @@ def repository(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     (root / "slow" / "1").mkdir(parents=True)
     (root / "slow" / "1" / "model.py").write_text(SLOW)
     (root / "slow" / "config.pbtxt").write_text(SLOW_CONFIG + queue.replace("[ 4, 8 ]", "[ 1 ]"))
+    (root / "around_slow" / "1").mkdir(parents=True)
+    (root / "around_slow" / "config.pbtxt").write_text(ENSEMBLE_CONFIG)
     return root
 
 
@@ -127,7 +140,8 @@ def test_requests_of_many_clients_become_batches_with_the_same_numbers(
         np.testing.assert_allclose(mine["confidences"], theirs["confidences"], rtol=1e-3, atol=1e-5)
 
 
-def test_an_urgent_request_overtakes_those_that_wait(open_client: Callable[..., TritonClient]) -> None:
+@pytest.mark.parametrize("model", ["slow", "around_slow"])
+def test_an_urgent_request_overtakes_those_that_wait(open_client: Callable[..., TritonClient], model: str) -> None:
     client, order = open_client(), []
     lock = threading.Lock()
 
@@ -140,10 +154,10 @@ def test_an_urgent_request_overtakes_those_that_wait(open_client: Callable[..., 
 
     futures = []
     for number, priority in enumerate((0, -5, -5, 0, 0, 9, 9)):
-        futures.append(client.submit("slow", one(number), priority=priority))
+        futures.append(client.submit(model, one(number), priority=priority))
         futures[-1].add_done_callback(note(number))
         if number == 0:
-            time.sleep(STEP_S / 2)  # it has the instance; the others wait
+            time.sleep(0.2)  # it has the instance; the others wait
     answers = [int(future.result().outputs["same"][0, 0]) for future in futures]
     assert answers == list(range(7))
     assert order[0] == 0
@@ -156,7 +170,7 @@ def test_levels(priority: int, level: int) -> None:
 
 
 def test_what_waits_too_long_is_refused_and_not_computed(open_client: Callable[..., TritonClient]) -> None:
-    patient, hasty = open_client(), open_client(timeout_s=STEP_S / 2)
+    patient, hasty = open_client(), open_client(timeout_s=0.5)
     before = patient.statistics("slow")
     first = [patient.submit("slow", one(n)) for n in range(3)]
     late = [hasty.submit("slow", one(10 + n)) for n in range(4)]
@@ -174,7 +188,7 @@ def test_the_server_refuses_by_itself(open_client: Callable[..., TritonClient]) 
 
     client = open_client()
     busy = client.submit("slow", one(0))
-    time.sleep(STEP_S / 4)
+    time.sleep(0.2)
     asked = grpc.InferInput("x", [1, 1], "UINT8")
     asked.set_data_from_numpy(one(1)["x"])
     with pytest.raises(InferenceServerException) as caught:
