@@ -44,8 +44,10 @@ def main() -> None:
         log.info("leftovers of interrupted writes removed", n_files=n_swept)
     while not stop.is_set():
         try:
-            with Publisher(settings.store_dir, lake, confidence=settings.jobs.confidence) as publisher:
-                state = open_state(settings.state_url)
+            with Publisher(
+                settings.store_dir, lake, confidence=settings.jobs.confidence, backups=settings.backups
+            ) as publisher:
+                state = open_state(settings.state_url, backups=settings.backups)
                 say_ready("loader")
                 drain(publisher, state, settings, stop)
         except StoreLocked as error:

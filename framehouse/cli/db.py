@@ -8,21 +8,36 @@ app = typer.Typer(no_args_is_help=True)
 
 
 @app.command()
-def migrate() -> None:
-    """Bring the database to this release's tables and views, and publish it.
+def migrate(
+    no_backup: bool = typer.Option(False, "--no-backup", help="copy nothing first: you have a backup of your own"),
+) -> None:
+    """Bring state and database to this release's tables and views, each with a copy first, and publish it.
+
+    Copies go to FRAMEHOUSE_HOME/backups. A death in the middle leaves the tables as they were.
 
     Example: framehouse db migrate
     """
+    from framehouse.backups import Backups
     from framehouse.cli.output import begin, say
     from framehouse.results.opening import open_lake
+    from framehouse.state import open_state
     from framehouse.store.publish import Publisher
 
     settings = begin()
+    backups = Backups(settings.backups.folder, settings.backups.wanted and not no_backup)
+    known = {*backups.of("state"), *backups.of("store")}
+    open_state(settings.state_url, backups=backups).close()
     with Publisher(
-        settings.store_dir, open_lake(*settings.lake_place), confidence=settings.jobs.confidence
+        settings.store_dir,
+        open_lake(*settings.lake_place),
+        confidence=settings.jobs.confidence,
+        backups=backups,
     ) as publisher:
         done = publisher.publish([])
-    say("nothing to do" if done is None else f"published {done.snapshot.name}")
+    copies = sorted({*backups.of("state"), *backups.of("store")} - known)
+    for copy in copies:
+        say(f"copied first: {copy}")
+    say("state and database are of this release" if done is None else f"published {done.snapshot.name}")
 
 
 @app.command()
@@ -37,9 +52,12 @@ def publish() -> None:
     from framehouse.store.publish import LoadEntry, Publisher
 
     settings = begin()
-    state = open_state(settings.state_url)
+    state = open_state(settings.state_url, backups=settings.backups)
     with Publisher(
-        settings.store_dir, open_lake(*settings.lake_place), confidence=settings.jobs.confidence
+        settings.store_dir,
+        open_lake(*settings.lake_place),
+        confidence=settings.jobs.confidence,
+        backups=settings.backups,
     ) as publisher:
         state.skip_loads(publisher.published_seq)
         rows = state.loads_after(publisher.published_seq)

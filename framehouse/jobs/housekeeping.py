@@ -12,7 +12,7 @@ from framehouse.config import Settings
 from framehouse.errors import ConfigError, StoreError
 from framehouse.inference.repository import load_specs
 from framehouse.keep.compact import Compacted, compact_lake
-from framehouse.keep.files import Aged, Logs, OldSnapshots, Results
+from framehouse.keep.files import Aged, Logs, OldBackups, OldSnapshots, Results
 from framehouse.keep.forget import Forgotten, OldVideos, Places, forget_video
 from framehouse.keep.media import MediaCopies
 from framehouse.keep.rows import OldRows
@@ -47,6 +47,7 @@ def keepers(settings: Settings, state: State, *, superseded: bool = False) -> li
         Logs((settings.log_dir, settings.triton_dir), keep.logs_days * _DAY_S, keep.log_bytes),
         Aged("leftovers", home, _LEFTOVERS, keep.leftovers_s, "left by an interrupted write"),
         OldSnapshots(settings.store_dir),
+        OldBackups(settings.backups, keep.backups),
         Aged("lake-copies", home / "cache" / "lake", ("**/*.parquet",), fetched_s, "copies of a bucket's parts"),
     ]
     if keep.videos_days and not settings.lake.url:
@@ -75,6 +76,7 @@ _LEFTOVERS = (
     "cache/media/v_*/**/.*",
     "logs/.*.tmp",
     "triton/.*.tmp",
+    "backups/.*.tmp",
 )
 
 

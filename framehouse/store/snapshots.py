@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from framehouse.errors import StoreError, StoreLocked
-from framehouse.results.files import make_folder, write_whole
+from framehouse.results.files import flush_folder, make_folder, no_room_named, write_whole
 
 _SNAPSHOT = re.compile(r"snapshot-(\d+)\.duckdb")
 
@@ -76,6 +76,25 @@ def remove_database(path: Path) -> None:
     """Remove a database file with its log, if there."""
     path.unlink(missing_ok=True)
     path.with_name(path.name + ".wal").unlink(missing_ok=True)
+
+
+def copy_database(closed: Path, copy: Path) -> None:
+    """Copy a database file that nobody writes; the copy is whole or not there, and has the same time of change.
+
+    Raises:
+        StoreError: code `store.disk_full`.
+    """
+    draft = copy.with_name(f".{copy.name}.tmp")
+    with no_room_named(copy.parent):
+        make_folder(copy.parent)
+        try:
+            shutil.copy2(closed, draft)
+            with draft.open("rb") as file:
+                os.fsync(file.fileno())
+            draft.replace(copy)
+        finally:
+            draft.unlink(missing_ok=True)
+        flush_folder(copy.parent)
 
 
 @contextmanager
@@ -153,7 +172,7 @@ def sweep(store_dir: Path, keep: set[Path]) -> None:
             with claim(snapshot) as mine:
                 if mine:
                     remove_database(snapshot)
-    for leftover in [*store_dir.glob("loading-*"), *store_dir.glob(".copy-*")]:
+    for leftover in [*store_dir.glob("loading-*"), *store_dir.glob(".copy-*"), *store_dir.glob(".loading-*")]:
         if leftover.is_dir():
             shutil.rmtree(leftover)
         elif leftover not in keep and leftover.with_suffix("") not in keep:
