@@ -47,6 +47,11 @@ def stamp() -> str:
     return datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
 
 
+def restore_mark(home: Path) -> Path:
+    """A file that is there while a restore puts what it staged in its place: whoever finds it goes on with it."""
+    return home / ".restore.json"
+
+
 @cache
 def release() -> str:
     """Version of this installation of Framehouse."""

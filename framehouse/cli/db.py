@@ -1,6 +1,8 @@
-"""`framehouse db migrate | rebuild | publish`: the database, by hand. The running stack does all of it by itself."""
+"""`framehouse db migrate | rebuild | publish | backup | restore`: the databases, by hand."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import typer
 
@@ -86,3 +88,49 @@ def rebuild() -> None:
         f"published {done.snapshot.name}: {done.n_videos} videos, {done.n_jobs} jobs, {done.n_loads} sets of parts, "
         f"{done.n_findings} findings"
     )
+
+
+@app.command()
+def backup(
+    folder: Path | None = typer.Argument(None, metavar="[DIR]", help="where; default FRAMEHOUSE_HOME/backups"),
+    no_lake: bool = typer.Option(
+        False, "--no-lake", help="state and database only: the lake is backed up by other means"
+    ),
+) -> None:
+    """Copy state, database and lake as they are at one moment into a new folder, also while the stack runs.
+
+    On the disk of FRAMEHOUSE_HOME the files of the lake are hard links and cost nothing; on another they are copied. A
+    lake in a bucket, uploads, fetched videos and added models are not in it.
+
+    Example: framehouse db backup /mnt/backups
+    """
+    from framehouse.cli.output import begin, emit_text, say
+    from framehouse.jobs.housekeeping import backup as take
+
+    taken = take(begin(), folder.expanduser().absolute() if folder else None, with_lake=not no_lake)
+    store, lake = taken.manifest["store"], taken.manifest["lake"]
+    say(f"state: version {taken.manifest['state']['version']}")
+    say(f"database: {store['snapshot']}, schema {store['schema']}" if store else "database: nothing was published yet")
+    if lake:
+        say(f"lake: {lake['n_files']} files, {lake['n_bytes'] / 1e6:.1f} MB, {taken.n_linked} of them hard links")
+    else:
+        say(f"lake: not in it{', it lies at ' + taken.manifest['lake_url'] if taken.manifest['lake_url'] else ''}")
+    emit_text(f"{taken.path}\n")
+
+
+@app.command()
+def restore(backup: Path = typer.Argument(..., metavar="BACKUP", help="a folder that `db backup` made")) -> None:
+    """Put a backup in the place of state, database and lake: whole or not at all. The stack must be down.
+
+    What was there before is kept in FRAMEHOUSE_HOME/backups/replaced-…, and goes when there are newer ones.
+
+    Example: framehouse down && framehouse db restore /mnt/backups/backup-0.1.0-20260101T120000000000Z && framehouse up
+    """
+    from framehouse.cli.output import begin, say
+    from framehouse.jobs.housekeeping import restore as put_back
+    from framehouse.stack.supervisor import single_instance
+
+    settings = begin()
+    with single_instance(settings):
+        replaced = put_back(settings, backup.expanduser().absolute())
+    say(f"restored {backup.name}; what was here before is in {replaced}")

@@ -40,9 +40,9 @@ def open_engine(url: str, *, pooled: bool = False, backups: Backups | None = Non
     """
     try:
         engine = bare_engine(url, pooled=pooled)
-        if _version(engine) < SCHEMA_VERSION:
+        if version_of(engine) < SCHEMA_VERSION:
             _make(engine, backups)
-        refuse_later(_version(engine), "the state database")
+        refuse_later(version_of(engine), "the state database")
     except (OperationalError, sa.exc.ArgumentError) as error:
         shown = sa.make_url(url).render_as_string(hide_password=True) if "://" in url else url
         raise ConfigError(f"cannot open the state database {shown}", code="config.state") from error
@@ -70,7 +70,7 @@ def bare_engine(url: str, *, pooled: bool = False) -> sa.Engine:
     return engine
 
 
-def _version(engine: sa.Engine) -> int:
+def version_of(engine: sa.Engine) -> int:
     """Version of the tables; 0 where there are none."""
     if not sa.inspect(engine).has_table(schema_version.name):
         return 0

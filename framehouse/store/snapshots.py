@@ -16,6 +16,7 @@ import fcntl
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ from pathlib import Path
 from framehouse.errors import StoreError, StoreLocked
 from framehouse.results.files import flush_folder, make_folder, no_room_named, write_whole
 
+_COPY_TRIES = 40
+_COPY_PAUSE_S = 0.025
 _SNAPSHOT = re.compile(r"snapshot-(\d+)\.duckdb")
 
 
@@ -95,6 +98,29 @@ def copy_database(closed: Path, copy: Path) -> None:
         finally:
             draft.unlink(missing_ok=True)
         flush_folder(copy.parent)
+
+
+def copy_current(store_dir: Path, folder: Path) -> Path | None:
+    """Copy the published snapshot into a folder, also while others are published; None when nothing was published.
+
+    Raises:
+        StoreError: code `store.damaged`, `store.open` or `store.disk_full`.
+    """
+    for _ in range(_COPY_TRIES):
+        try:
+            snapshot = current_snapshot(store_dir)
+        except StoreError as error:
+            if error.code == "store.empty":
+                return None
+            raise
+        with reading_lock(snapshot) as is_ours:
+            if is_ours and snapshot.exists():
+                copy_database(snapshot, folder / snapshot.name)
+                return folder / snapshot.name
+        time.sleep(_COPY_PAUSE_S)  # it turned while we came: ask for the pointer again
+    raise StoreError(
+        f"{snapshot.name} cannot be copied", code="store.open", hint="if it stays so: framehouse db rebuild"
+    )
 
 
 @contextmanager
