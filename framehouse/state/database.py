@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from framehouse.backups import Backups
 from framehouse.errors import JobNotFound, LeaseLost
 from framehouse.state.loads import append_load
 from framehouse.state.opening import open_engine, writing
@@ -22,9 +23,9 @@ from framehouse.state.schema import counters, jobs, leases, load_log, uploads
 from framehouse.state.submitting import insert_rows, new_row
 
 
-def open_state(url: str, *, pooled: bool = False) -> State:
+def open_state(url: str, *, pooled: bool = False, backups: Backups | None = None) -> State:
     """Open the state database, making or upgrading its tables where needed; arguments as `opening.open_engine`."""
-    return State(open_engine(url, pooled=pooled))
+    return State(open_engine(url, pooled=pooled, backups=backups))
 
 
 class State:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from framehouse.backups import Backups
 from framehouse.errors import ConfigError, JobNotFound, LeaseLost, MigrationError
 from framehouse.state import JobRequest, Origin, State, open_state
 from framehouse.state.budgets import catalog_budget
@@ -308,7 +309,7 @@ def test_a_wrong_url_is_one_line_without_its_password() -> None:
     assert caught.value.code == "config.state"
 
 
-def test_a_database_of_the_first_version_is_brought_up_to_date_by_many_at_once(url: str) -> None:
+def test_a_database_of_the_first_version_is_brought_up_to_date_by_many_at_once(url: str, tmp_path: Path) -> None:
     old = open_state(url)
     job_id = old.submit(REQUEST, client_token="t")
     limited(old, "kept", None)
@@ -321,8 +322,10 @@ def test_a_database_of_the_first_version_is_brought_up_to_date_by_many_at_once(u
         connection.exec_driver_sql("DELETE FROM schema_version")
         connection.exec_driver_sql("INSERT INTO schema_version VALUES (1)")
     old.close()
+    backups = Backups(tmp_path / "backups")
     with ThreadPoolExecutor(4) as pool:
-        opened = list(pool.map(open_state, [url] * 4))
+        opened = list(pool.map(lambda url: open_state(url, backups=backups), [url] * 4))
+    assert len(backups.of("state")) == 1
     job = opened[0].job(job_id)
     assert (job.request, job.origin, job.status) == (REQUEST, Origin(), "queued")
     assert Catalogs(opened[0].engine).get("kept").wish.max_running is None
