@@ -78,7 +78,7 @@ def drain(publisher: Publisher, state: State, settings: Settings, stop: threadin
 
 def _drain_once(publisher: Publisher, state: State, room: Room) -> bool:
     rows = state.loads_after(publisher.published_seq)
-    if not rows:
+    if not rows and publisher.is_current:
         return False
     if short := room.shortage(publisher.need_bytes()):
         raise StoreError(f"paused: {short}", code="store.no_room", hint="goes on by itself when there is room")

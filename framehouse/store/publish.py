@@ -140,6 +140,11 @@ class Publisher:
         """Entries up to here may be pruned from the load log: the files hand each other what they lack."""
         return self.published_seq
 
+    @property
+    def is_current(self) -> bool:
+        """Whether nothing is published yet, or with this release's tables and views."""
+        return self._facts is None or self._facts.is_current(self._confidence)
+
     def need_bytes(self) -> int:
         """Bytes that the next publish takes besides what is new: a copy of the current file where none rests, and one
         before its tables are changed."""

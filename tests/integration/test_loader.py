@@ -26,8 +26,10 @@ from framehouse.jobs.plans import PlanRef, chunk_tasks
 from framehouse.results.lake import Lake
 from framehouse.results.parts import part_paths
 from framehouse.state import JobRequest, State, open_state
+from framehouse.store.connection import writing
 from framehouse.store.publish import Publisher
 from framehouse.store.query import run_query
+from framehouse.store.snapshots import current_snapshot
 from framehouse.video.probe import probe
 from framehouse.video.sampling import plan_frames
 from jobs_in_hand import VIDEO, new_attempt, store
@@ -187,6 +189,22 @@ def test_a_new_state_database_beside_an_older_store(
         wait_for(lambda: new.job("j_one").status == "done")
     assert n_rows(settings, 0) == 11
     assert new.last_load_seq() > state.last_load_seq()
+
+
+def test_a_database_of_an_earlier_release_comes_forward_without_a_load(
+    settings: Settings, state: State, lake: Lake
+) -> None:
+    """After an update the new views are there at once, not with the next video."""
+    submitted(state, "j_one")
+    concluded(state, "j_one", 0)
+    with draining(settings, state):
+        wait_for(lambda: state.job("j_one").status == "done")
+    with writing(current_snapshot(settings.store_dir)) as connection:
+        connection.execute("DELETE FROM schema_version WHERE version = 0")  # as if its views were others
+    before = current_snapshot(settings.store_dir)
+    with draining(settings, state):
+        wait_for(lambda: current_snapshot(settings.store_dir) != before)
+    assert n_rows(settings, 0) == 10
 
 
 # ---------------------------------------------------------------- a damaged part
