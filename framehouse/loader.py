@@ -10,6 +10,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Sequence
 
 import structlog
 
@@ -19,7 +20,8 @@ from framehouse.readiness import say_ready
 from framehouse.results.files import sweep_temporary
 from framehouse.results.opening import open_lake
 from framehouse.room import Room
-from framehouse.state import State, open_state
+from framehouse.state import LoadRow, State, open_state
+from framehouse.state.measures import Tally, write_tally
 from framehouse.store.load import SetAside
 from framehouse.store.publish import LoadEntry, Publisher
 from framehouse.telemetry import configure_logging
@@ -77,8 +79,15 @@ def _drain_once(publisher: Publisher, state: State, room: Room) -> bool:
         raise StoreError(f"paused: {short}", code="store.no_room", hint="goes on by itself when there is room")
     started = time.monotonic()
     entries = [LoadEntry(row.seq, row.kind, row.video_id, row.model_digest, row.job_id) for row in rows]
-    published = publisher.publish(entries)
+    tally = Tally()
+    try:
+        published = publisher.publish(entries)
+    except StoreError as error:
+        tally.count("framehouse_errors_total", hop="publish", code=error.code)
+        write_tally(state.engine, tally)
+        raise
     finished = state.settle_published(publisher.published_seq)
+    _measure(state, tally, rows, finished, time.monotonic() - started)
     state.forget_loads(publisher.min_applied_seq)
     log.info(
         "published", seq=publisher.published_seq, n_loads=len(rows), n_jobs=len(finished),
@@ -88,6 +97,15 @@ def _drain_once(publisher: Publisher, state: State, room: Room) -> bool:
         if item.video_id:  # other files that were not loaded stay where they are
             _tell_set_aside(state, item)
     return True
+
+
+def _measure(state: State, tally: Tally, rows: Sequence[LoadRow], finished: Sequence[str], elapsed_s: float) -> None:
+    tally.observe("framehouse_publish_seconds", elapsed_s)
+    for row in rows:
+        tally.count("framehouse_loads_total", kind=row.kind)
+    for job in state.list_jobs(job_ids=finished) if finished else ():
+        tally.observe("framehouse_job_seconds", (job.finished_at or time.time()) - job.submitted_at)
+    write_tally(state.engine, tally)
 
 
 def _tell_set_aside(state: State, item: SetAside) -> None:

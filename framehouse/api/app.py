@@ -9,6 +9,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from framehouse.api import errors
 from framehouse.api.context import Api
+from framehouse.api.counting import Counted
 from framehouse.api.limits import BodyLimit
 from framehouse.api.paths import OneSlash
 from framehouse.api.routes import (
@@ -66,6 +67,7 @@ def create_app(settings: Settings) -> FastAPI:
             CORSMiddleware, allow_origins=settings.api.cors_origins, allow_methods=["*"],
             allow_headers=["Authorization", "Content-Type", "Upload-Offset"],
         )  # fmt: skip
+    app.add_middleware(Counted, tally=app.state.api.tally)
     for resource in _RESOURCES:
         app.include_router(resource.router)
     app.add_route("/ui", to_first_page, include_in_schema=False)

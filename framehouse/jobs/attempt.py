@@ -15,6 +15,7 @@ from framehouse.errors import BudgetSpent, JobError, LeaseLost
 from framehouse.results.lake import Lake
 from framehouse.results.opening import open_lake
 from framehouse.state import Job, Lease, State
+from framehouse.state.measures import Tally, write_tally
 
 log = structlog.get_logger(__name__)
 
@@ -71,6 +72,10 @@ def hold_job(state: State, job_id: str, owner: str, settings: Settings, endpoint
         state.release(lease)
         raise JobError(f"job {job_id} is {job.status} already", code="job.is_over", job_id=job_id)
     job = state.begin_attempt(lease, job_id)
+    if job.attempt > 1:
+        tally = Tally()
+        tally.count("framehouse_retries_total", what="job")
+        write_tally(state.engine, tally)
     try:
         with renewed(state, lease, ttl_s):
             yield Attempt(job, lease, state, open_lake(*settings.lake_place), settings, endpoints)

@@ -247,10 +247,12 @@ class Lake:
         if self.bucket is None:
             return parts.store_part(folder, part)
         parts.check_part(part)
-        path = folder / part.name
+        path, n_bytes = folder / part.name, 0
         if not self.has(path):
-            self.write_bytes(path, parts.part_content(part))
-        return parts.part_ref(part, self.name_of(path))
+            content = parts.part_content(part)
+            self.write_bytes(path, content)
+            n_bytes = content.nbytes
+        return parts.part_ref(part, self.name_of(path), n_bytes)
 
     def set_aside(self, video_id: str, model_digest: str, path: Path, error: ResultsError) -> str:
         """Take a part out of the lake by adding `.bad` to its name; its instants are then owed again.
