@@ -92,6 +92,7 @@ def _of_measures(state: State) -> Iterator[Family]:
         }  # fmt: skip
         if not measure.buckets and not measure.labels:
             samples = samples or {(name, ()): 0.0}
+        samples = {**{(name, ((measure.labels[0], value),)): 0.0 for value in measure.known}, **samples}
         yield Family(name, "histogram" if measure.buckets else "counter", measure.text, samples)
 
 
@@ -128,9 +129,10 @@ def _of_store(settings: Settings, now: float) -> Iterator[Family]:
     try:
         age_s = now - current_snapshot(settings.store_dir).stat().st_mtime
         rows = run_query(settings.store_dir, _FRAMES, memory=settings.store.query_memory).rows()
+        ages: dict[Labels, float] = {(): age_s}
     except (StoreError, FileNotFoundError):  # nothing was published yet
-        return
-    yield _family("framehouse_snapshot_age_seconds", "Since the published snapshot was written.", {(): age_s})
+        ages, rows = {}, []
+    yield _family("framehouse_snapshot_age_seconds", "Since the published snapshot was written.", ages)
     frames: dict[Labels, float] = {(("model", model), ("status", status)): n for model, loaded, gap in rows
               for status, n in (("loaded", loaded), ("gap", gap))}  # fmt: skip
     yield _family("framehouse_frames", "Frames in the ledger by model and status.", frames)

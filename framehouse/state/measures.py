@@ -29,21 +29,28 @@ _AT_ONCE = 100
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A counter, or with `buckets` (upper bounds, ascending) a histogram; `labels` are the names that it has."""
+    """A counter, or with `buckets` (upper bounds, ascending) a histogram; `labels` are the names that it has.
+
+    `known`: values of its only label that are shown as 0 before anything was counted: Prometheus cannot tell that a
+    series that appears with 1 was 0 before.
+    """
 
     text: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
+    known: tuple[str, ...] = ()
 
 
 MEASURES: dict[str, Measure] = {
-    "framehouse_jobs_ended_total": Measure("Jobs whose work ended, by outcome.", ("outcome",)),
+    "framehouse_jobs_ended_total": Measure(
+        "Jobs whose work ended, by outcome.", ("outcome",), (), ("done", "failed", "cancelled")
+    ),
     "framehouse_job_seconds": Measure("From submission until a snapshot holds the rows, of done jobs.", (), _HOP_S),
     "framehouse_hop_seconds": Measure("How long hops took, also those that failed.", ("hop",), _HOP_S),
     "framehouse_errors_total": Measure("Hops that failed, each try counted.", ("hop", "code")),
-    "framehouse_retries_total": Measure("Things tried again: jobs, hops of a run, chunks.", ("what",)),
+    "framehouse_retries_total": Measure("Things tried again.", ("what",), (), ("job", "hop", "chunk")),
     "framehouse_fetched_bytes_total": Measure("Bytes of videos moved here."),
-    "framehouse_chunks_total": Measure("Chunks that came to an end: inferred or given_up.", ("outcome",)),
+    "framehouse_chunks_total": Measure("Chunks that came to an end.", ("outcome",), (), ("inferred", "given_up")),
     "framehouse_chunk_seconds": Measure("How long chunks took on their worker.", (), _HOP_S),
     "framehouse_frames_decoded_total": Measure("Frames that came out of the decoder."),
     "framehouse_frames_passed_total": Measure("Frames that the decoder went through for them."),
