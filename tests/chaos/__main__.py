@@ -22,17 +22,20 @@ from chaos.videos import make_videos
 
 N_REPLAYS = 10
 """Replays of every load."""
+FPS = "10"
+"""Frames sampled per second unless told otherwise; the videos have 10 to 30."""
 
 
-def chaos(n_videos: int, kills: int, seed: int, folder: Path) -> dict[str, Any]:
+def chaos(n_videos: int, kills: int, seed: int, folder: Path, fps: str = FPS) -> dict[str, Any]:
     """Run both passes; returns the report, whose `faults` are empty when all is well."""
     began = time.monotonic()
     videos = make_videos(folder / "videos", n_videos)
     patience_s = 300.0 + 5 * n_videos + 30 * kills
-    calm = run_pass(videos, folder / "calm", patience_s=patience_s)
-    wild = run_pass(videos, folder / "wild", kills=kills, seed=seed, replays=N_REPLAYS, patience_s=patience_s)
+    calm = run_pass(videos, folder / "calm", fps=fps, patience_s=patience_s)
+    wild = run_pass(videos, folder / "wild", fps=fps, kills=kills, seed=seed, replays=N_REPLAYS, patience_s=patience_s)
     return {
         "seed": seed,
+        "fps": fps,
         "n_videos": n_videos,
         "n_kills": sum(wild.kills.values()),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
@@ -99,7 +102,7 @@ def table(report: dict[str, Any]) -> str:
             f"{'':<48}{'calm':>10}{'killed':>10}",
             *(f"{what:<48}{a!s:>10}{b!s:>10}" for what, a, b in lines),
             f"killed: {kills or 'nothing'}",
-            f"seed {report['seed']}, {report['elapsed_s']} s in all, {report['machine']}",
+            f"seed {report['seed']}, {report['fps']} frames a second, {report['elapsed_s']} s, {report['machine']}",
             *(faulty if report["faults"] else ["equal tables, nothing lost, nothing twice"]),
         ]
     )
@@ -111,11 +114,12 @@ def main() -> int:
     parser.add_argument("--videos", type=int, default=100)
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 2**32)
+    parser.add_argument("--fps", default=FPS, help="frames sampled per second; fewer make a long run affordable")
     parser.add_argument("--out", type=Path, default=None, help="JSON report")
     parser.add_argument("--keep", type=Path, default=None, help="folder to work in; kept")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="framehouse-chaos-", ignore_cleanup_errors=True) as scratch:
-        report = chaos(given.videos, given.kills, given.seed, given.keep or Path(scratch))
+        report = chaos(given.videos, given.kills, given.seed, given.keep or Path(scratch), given.fps)
     if given.out:
         given.out.parent.mkdir(parents=True, exist_ok=True)
         given.out.write_text(json.dumps(report, indent=1, ensure_ascii=False))

@@ -73,7 +73,9 @@ class Pass:
     problems: list[str] = field(default_factory=list)
 
 
-def run_pass(videos: Videos, home: Path, *, kills: int = 0, seed: int = 0, replays: int = 0, patience_s: float) -> Pass:
+def run_pass(
+    videos: Videos, home: Path, *, fps: str, kills: int = 0, seed: int = 0, replays: int = 0, patience_s: float
+) -> Pass:
     """Start a stack, submit every video, kill so many processes spread over the work, wait, look."""
     path = os.pathsep.join([str(SITE), *filter(None, [os.environ.get("PYTHONPATH", "")])])
     done = Pass()
@@ -81,7 +83,7 @@ def run_pass(videos: Videos, home: Path, *, kills: int = 0, seed: int = 0, repla
         state = open_state(f"sqlite:///{home / 'state' / 'state.db'}")
         with counted(stack.facts()["endpoints"]["triton_url"]) as counter:
             began = time.monotonic()
-            words = [*map(str, videos.near), *map(store.url, videos.far), "--fps", "10", "--no-wait", "--json"]
+            words = [*map(str, videos.near), *map(store.url, videos.far), "--fps", fps, "--no-wait", "--json"]
             asked = stack.ok("run", *words, *(word for model in MODELS for word in ("--model", model)))
             job_ids = [job["job_id"] for job in json.loads(asked)]
             killer = Killer(stack, random.Random(seed))
