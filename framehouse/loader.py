@@ -46,7 +46,8 @@ def main() -> None:
         log.info("leftovers of interrupted writes removed", n_files=n_swept)
     while not stop.is_set():
         try:
-            with Publisher(settings.store_dir, lake, confidence=settings.jobs.confidence) as publisher:
+            prices = settings.costs.prices
+            with Publisher(settings.store_dir, lake, confidence=settings.jobs.confidence, prices=prices) as publisher:
                 state = open_state(settings.state_url)
                 say_ready("loader")
                 drain(publisher, state, settings, stop)

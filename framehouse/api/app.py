@@ -30,6 +30,7 @@ from framehouse.api.routes import (
     search,
     shares,
     uploads,
+    usage,
     videos,
     webhooks,
 )
@@ -42,7 +43,7 @@ from framehouse.state import open_state
 from framehouse.state.keys import Keys, check_workspace
 
 _RESOURCES = (
-    docs, health, metrics, keys, jobs, ledger, shares, events, videos, catalogs, models, query, search, findings,
+    docs, health, metrics, keys, jobs, ledger, usage, shares, events, videos, catalogs, models, query, search, findings,
     webhooks, resumable, uploads, results, roboflow,
 )  # fmt: skip
 

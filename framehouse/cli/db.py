@@ -19,7 +19,10 @@ def migrate() -> None:
 
     settings = begin()
     with Publisher(
-        settings.store_dir, open_lake(*settings.lake_place), confidence=settings.jobs.confidence
+        settings.store_dir,
+        open_lake(*settings.lake_place),
+        confidence=settings.jobs.confidence,
+        prices=settings.costs.prices,
     ) as publisher:
         done = publisher.publish([])
     say("nothing to do" if done is None else f"published {done.snapshot.name}")
@@ -39,7 +42,10 @@ def publish() -> None:
     settings = begin()
     state = open_state(settings.state_url)
     with Publisher(
-        settings.store_dir, open_lake(*settings.lake_place), confidence=settings.jobs.confidence
+        settings.store_dir,
+        open_lake(*settings.lake_place),
+        confidence=settings.jobs.confidence,
+        prices=settings.costs.prices,
     ) as publisher:
         state.skip_loads(publisher.published_seq)
         rows = state.loads_after(publisher.published_seq)
@@ -61,7 +67,10 @@ def rebuild() -> None:
     from framehouse.store.rebuild import rebuild as rebuild_store
 
     settings = begin()
-    done = rebuild_store(settings.store_dir, open_lake(*settings.lake_place), confidence=settings.jobs.confidence)
+    done = rebuild_store(
+        settings.store_dir, open_lake(*settings.lake_place), confidence=settings.jobs.confidence,
+        prices=settings.costs.prices,
+    )  # fmt: skip
     for aside in done.set_aside:
         say(f"left out: {aside.path}: {aside.code}: {aside.message}")
     say(

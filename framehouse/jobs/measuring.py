@@ -14,7 +14,7 @@ from framehouse.errors import BudgetSpent, FramehouseError, LeaseLost
 from framehouse.inference.run import ChunkReceipt, ModelTally
 from framehouse.inference.specs import ModelSpec
 from framehouse.jobs.attempt import Attempt
-from framehouse.state.measures import JobCost, Tally, write_tally
+from framehouse.state.measures import NO_MODEL, JobCost, Tally, write_tally
 
 _TELL_S = 2.0
 
@@ -30,6 +30,8 @@ class Hop:
     def fetched(self, n_bytes: int) -> None:
         """Bytes were moved here; the models of the job share what they cost."""
         self.tally.count("framehouse_fetched_bytes_total", n_bytes)
+        if n_bytes:
+            self.tally.cost(self.attempt.job_id, "", NO_MODEL, JobCost(fetch_bytes=n_bytes))
 
     def chunk_again(self) -> None:
         """A chunk is tried another time."""

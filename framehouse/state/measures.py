@@ -69,6 +69,10 @@ MEASURES: dict[str, Measure] = {
 """Every measure there is. `code` and `reason` are error codes, `route` is a template, never a path with names in it."""
 
 
+NO_MODEL = ""
+"""In place of a digest: what a job has cost before its models came in."""
+
+
 @dataclass(slots=True)
 class JobCost:
     """What one model of a job has cost so far, all attempts together; as `job_costs` has it.
