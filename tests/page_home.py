@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from framehouse import ids
 from framehouse.config import Settings
@@ -17,8 +18,9 @@ from framehouse.results.contract import FrameRows, time_offsets_s
 from framehouse.results.finding_files import write_finding
 from framehouse.results.findings import Event, Events, Finding, Ruleset, Scenes, Tracks
 from framehouse.results.lake import Lake, ModelUse, RunRecord
+from framehouse.results.masks import encode
 from framehouse.results.parts import Part, PartHeader
-from framehouse.results.records.boxes import Detections
+from framehouse.results.records.boxes import Segmentations
 from framehouse.results.records.classes import Classifications
 from framehouse.results.records.gazes import Gazes
 from framehouse.storage.local import LocalSource
@@ -141,11 +143,23 @@ def _rows(slug: str, frames: Sequence[int]) -> FrameRows:
             frame_offset=offsets, class_id=class_id, class_name=np.array(names, np.object_), confidence=sure
         )
     few = offsets[::3]
-    faint = Detections.ordered(
+    car = np.tile(np.float32([250, 60, 60, 40]), (len(few), 1))
+    faint = Segmentations.ordered(
         frame_offset=few, class_id=np.full(len(few), 2, np.int32), class_name=np.array(["car"] * len(few), np.object_),
-        confidence=np.full(len(few), 0.3, np.float32), xcycwh=np.tile(np.float32([250, 60, 60, 40]), (len(few), 1)),
+        confidence=np.full(len(few), 0.3, np.float32), xcycwh=car, mask=_left_halves(car),
     )  # fmt: skip
-    boxes = Detections.ordered(
-        frame_offset=offsets, class_id=class_id, class_name=np.array(names, np.object_), confidence=sure, xcycwh=box
-    )
-    return Detections.concat([boxes, faint])
+    boxes = Segmentations.ordered(
+        frame_offset=offsets, class_id=class_id, class_name=np.array(names, np.object_), confidence=sure, xcycwh=box,
+        mask=_left_halves(box),
+    )  # fmt: skip
+    return Segmentations.concat([boxes, faint])
+
+
+def _left_halves(xcycwh: NDArray[np.float32]) -> NDArray[np.object_]:
+    """A mask for each box: its left half."""
+    masks = []
+    for x, y, wide, high in xcycwh.tolist():
+        inside = np.zeros(SIZE[::-1], np.bool_)
+        inside[int(y - high / 2) : int(y + high / 2), max(0, int(x - wide / 2)) : int(x)] = True
+        masks.append(encode(inside))
+    return np.array(masks, np.object_)

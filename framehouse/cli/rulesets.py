@@ -1,12 +1,13 @@
-"""`framehouse rulesets list | show | remove`: what was asked of the archive, with which parameters."""
+"""`framehouse rulesets list | show | again | remove`: what was asked of the archive, with which parameters."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from framehouse.analytics.ruling import Ruled, Skipped
     from framehouse.results.findings import FindingHead
     from framehouse.results.lake import Lake
 
@@ -70,6 +71,69 @@ def show(
     facts = {"ruleset_id": rules.ruleset_id, "kind": rules.kind, "name": rules.name, "version": rules.version}
     first = min(head.first_at for head in heads)
     emit_json({**facts, "params": dict(rules.params), "first_used_at": first, "videos": videos})
+
+
+@app.command()
+def again(
+    ruleset: str = typer.Argument(..., metavar="RULESET", help="an id (r_…) or a name"),
+    everything: bool = typer.Option(False, "--all", help="of every video that was run, not only of its own"),
+    dry_run: bool = typer.Option(False, "--dry-run", help="show it and keep nothing"),
+    as_json: bool = typer.Option(False, "--json", help="machine-readable"),
+) -> None:
+    """Ask a ruleset again with the same parameters: what it found is made anew where the stored rows are others by now.
+
+    Rows change when more frames are inferred (a backfill, a finer rate, a retry of gaps). With --all, videos that came
+    since are asked too.
+
+    Example: framehouse rulesets again "front door" --all
+    """
+    from framehouse.analytics.ruling import Keeping, run_ruleset
+    from framehouse.analytics.uses import use_of
+    from framehouse.cli.output import begin, emit_json, emit_text, say, table_text
+    from framehouse.jobs.rulings import prepared
+    from framehouse.jobs.submit import connect
+    from framehouse.results.opening import open_lake
+    from framehouse.store.archive import open_archive
+
+    settings = begin()
+    lake = open_lake(*settings.lake_place)
+    heads = find_heads(lake, ruleset)
+    rules = max(heads, key=lambda head: head.made_at).ruleset
+    use = use_of(rules.kind)
+    params = prepared(use.check(rules.params), settings)
+    known = {head.video_id: head.input_digest for head in heads if use.ruleset(params).ruleset_id == rules.ruleset_id}
+    state = None if dry_run else connect(settings)
+    with open_archive(settings.store_dir, memory=settings.store.query_memory, lake=lake) as archive:
+        seen = archive.video_ids()
+        own = {head.video_id for head in heads}
+        wanted = [video_id for video_id in seen if everything or video_id in own]
+        done = run_ruleset(archive, Keeping(lake, state, dry_run), use, params, wanted, name=rules.name)
+        rows = [_again_row(one, known) for one in done]
+    if state is not None:
+        state.close()
+    if as_json:
+        emit_json([dict(zip(_AGAIN, row, strict=True)) for row in rows])
+    else:
+        emit_text(table_text(_AGAIN, rows) if rows else "no video is left of those that it was asked about\n")
+    changes = [row[-1] for row in rows]
+    counts = ", ".join(f"{changes.count(word)} {word}" for word in dict.fromkeys(changes))
+    say(f"{rules.name or rules.ruleset_id}: {counts or 'nothing to do'}{' (a trial, nothing kept)' if dry_run else ''}")
+
+
+_AGAIN = ("video_id", "video", "judged_s", "unjudged_s", "events", "findings")
+
+
+def _again_row(one: Ruled | Skipped, known: dict[str, str]) -> list[Any]:
+    """`findings`: new, changed (its rows were others), the same, or the code that says why it was not judged."""
+    from framehouse.analytics.ruling import Skipped
+
+    if isinstance(one, Skipped):
+        return [one.video_id, "", None, None, None, one.error.code]
+    found = one.finding
+    before = known.get(found.video_id)
+    word = "new" if before is None else "the same" if before == found.input_digest else "changed"
+    judged = (round(found.judged_s, 1), round(found.unjudged_s, 1))
+    return [found.video_id, one.video.name, *judged, len(found.events), word]
 
 
 @app.command()

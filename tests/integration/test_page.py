@@ -104,6 +104,17 @@ def test_every_looked_at_frame_is_the_one_on_the_screen(page: Page, home: PageHo
     page.wait_for_function("() => Math.abs(document.querySelector('[data-player]').dataset.shown - 1.0) < 0.02")
 
 
+def test_a_mask_tints_what_it_covers_and_nothing_else(page: Page, home: PageHome) -> None:
+    open_video(page, f"/ui/videos/{home.plain}?t=1.1")
+    tint = """([x, y, width]) => {
+        const canvas = document.querySelector("[data-marks]"), scale = canvas.width / width;
+        return canvas.getContext("2d").getImageData(x * scale, y * scale, 1, 1).data[3];
+    }"""
+    inside, outside = (page.evaluate(tint, [box_x(33) + away, 110, SIZE[0]]) for away in (-15, 15))
+    assert 90 <= inside <= 115, "two fifths of the colour over the left half"
+    assert outside == 0
+
+
 def test_a_copy_shows_the_same_frames_and_says_that_it_is_one(page: Page, home: PageHome) -> None:
     """HEVC: this browser does not play it. The copy has the original's times, so the frames are the same."""
     open_video(page, f"/ui/videos/{home.other}?t=0.7")

@@ -22,7 +22,7 @@ from framehouse.store.checksum import snapshot_checksum
 from framehouse.store.query import run_query
 from framehouse.store.rebuild import rebuild
 from lakes import video_name
-from moving import moving_store, walk
+from moving import moving_lake, moving_store, walk
 
 Cli = Callable[..., tuple[int, str, str]]
 VIDEO = video_name(0)
@@ -85,6 +85,36 @@ def test_twice_over_the_line_is_once_in_and_once_out(cli: Cli, home: Path) -> No
     shown = ok(cli, *MIDDLE, "--events").splitlines()
     assert [line.split()[1] for line in shown if "middle" in line] == ["line_in", "line_out"]
     assert "0.6 s unseen" in shown[-2]  # it crossed in the gap
+
+
+def test_asked_again_it_is_made_anew_where_frames_came(
+    cli: Cli, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ok(cli, *MIDDLE, "--name", "door")
+    assert [row["findings"] for row in json.loads(ok(cli, "rulesets", "again", "door", "--json"))] == ["the same"]
+    later = moving_store(tmp_path / "later", [TWICE, PARKED], jitter_px=0.7)  # the frames that were gaps are there
+    shutil.copytree(home / "lake" / "findings", later / "lake" / "findings")
+    monkeypatch.setenv("FRAMEHOUSE_HOME", str(later))
+    tried = json.loads(ok(cli, "rulesets", "again", "door", "--json", "--dry-run"))
+    assert [(row["findings"], row["unjudged_s"]) for row in tried] == [("changed", 0.0)]
+    assert "changed" in ok(cli, "rulesets", "again", "door").splitlines()[-1]
+    assert "the same" in ok(cli, "rulesets", "again", "door").splitlines()[-1]
+    code, _, err = cli("rulesets", "again", "window")
+    assert (code != 0, "store.no_ruleset" in err) == (True, True)
+
+
+def test_a_ruleset_is_asked_of_videos_that_came_since(cli: Cli, home: Path) -> None:
+    ok(cli, *MIDDLE, "--name", "door")
+    moving_lake(home / "lake", [PARKED], number=1)
+    rebuild(home / "store", Lake(home / "lake"))
+    own = json.loads(ok(cli, "rulesets", "again", "door", "--json"))
+    assert [(row["video_id"], row["findings"]) for row in own] == [(VIDEO, "the same")]
+    every = json.loads(ok(cli, "rulesets", "again", "door", "--all", "--json"))
+    assert {row["video_id"]: row["findings"] for row in every} == {VIDEO: "the same", video_name(1): "new"}
+    ok(cli, "db", "publish")
+    assert sql(home, "SELECT r.name, count(*) FROM findings JOIN rulesets r USING (ruleset_id) GROUP BY 1") == [
+        ("door", 2)
+    ]
 
 
 def test_findings_reach_the_tables_and_survive_a_rebuild(cli: Cli, home: Path) -> None:

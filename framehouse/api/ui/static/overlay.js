@@ -1,7 +1,10 @@
 // Marks of one frame, drawn on a canvas that lies over the picture. Coordinates are pixels of the source.
 
+import { outline } from "./masks.js";
+
 const BONES = [[5, 7], [7, 9], [6, 8], [8, 10], [5, 6], [5, 11], [6, 12], [11, 12], [11, 13], [13, 15], [12, 14], [14, 16]];
 const SEEN_POINT = 0.2;
+const KEPT_OUTLINES = 300;
 const LOOK = "#ff4d4d", FACE = "#46dc78", TEXT = "#ffa028";
 
 export function classColour(classId) {
@@ -15,6 +18,7 @@ export class Overlay {
     this.pen = canvas.getContext("2d");
     this.width = width;
     this.height = height;
+    this.outlines = new Map();
   }
 
   // Fit the canvas to its place; device pixels, so that lines are sharp.
@@ -38,6 +42,7 @@ export class Overlay {
   draw(seen, trails) {
     this.clear();
     for (const trail of trails) this.trail(trail);
+    for (const box of seen.boxes) if (box.mask) this.mask(box);
     for (const box of seen.boxes) this.box(box);
     for (const gaze of seen.gazes) this.gaze(gaze);
     for (const text of seen.texts) this.text(text);
@@ -82,6 +87,20 @@ export class Overlay {
     const name = box.tracker_id === undefined || box.tracker_id === null ? box.class_name : `${box.class_name} #${box.tracker_id}`;
     this.words(`${name} ${box.confidence.toFixed(2)}`, left - this.dot, top, colour, "#111");
     if (box.points) this.points(box.points, colour);
+  }
+
+  mask(box) {
+    const { pen } = this;
+    if (!this.outlines.has(box.mask)) {
+      if (this.outlines.size > KEPT_OUTLINES) this.outlines.clear();
+      this.outlines.set(box.mask, outline(box.mask, this.width, this.height));
+    }
+    pen.save();
+    pen.scale(this.across, this.down);
+    pen.globalAlpha = 0.4;
+    pen.fillStyle = classColour(box.tracker_id ?? box.class_id);
+    pen.fill(this.outlines.get(box.mask));
+    pen.restore();
   }
 
   points(points, colour) {
