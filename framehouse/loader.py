@@ -25,6 +25,7 @@ from framehouse.state.measures import Tally, write_tally
 from framehouse.store.load import SetAside
 from framehouse.store.publish import LoadEntry, Publisher
 from framehouse.telemetry import configure_logging
+from framehouse.tracing import job_span, past_span
 
 log = structlog.get_logger(__name__)
 
@@ -105,7 +106,10 @@ def _measure(state: State, tally: Tally, rows: Sequence[LoadRow], finished: Sequ
     for row in rows:
         tally.count("framehouse_loads_total", kind=row.kind)
     for job in state.list_jobs(job_ids=finished) if finished else ():
-        tally.observe("framehouse_job_seconds", (job.finished_at or time.time()) - job.submitted_at)
+        ended_s = job.finished_at or time.time()
+        tally.observe("framehouse_job_seconds", ended_s - job.submitted_at)
+        past_span("publish", job.job_id, time.time() - elapsed_s, time.time(), n_loads=len(rows))
+        job_span(job.job_id, job.submitted_at, ended_s, video_id=job.video_id or "", status=job.status)
     write_tally(state.engine, tally)
 
 

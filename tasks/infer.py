@@ -28,7 +28,7 @@ def infer_video(attempt: Attempt, ref: PlanRef, models: tuple[ModelSpec, ...]) -
     progress = Progress(attempt, ref.n_frames * len(models))
     settings, address = attempt.settings, attempt.endpoints.dask_address
     with (
-        in_hop(attempt, "infer", n_planned=ref.n_frames * len(models)) as hop,
+        in_hop(attempt, "infer", video_id=ref.video_id, n_planned=ref.n_frames * len(models)) as hop,
         hold_video(attempt, ref.video_id),
         lent(attempt, video := describe_video(attempt, ref.video_id, Path(ref.path))),
         hold_allowance(attempt) as allowance,

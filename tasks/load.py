@@ -14,5 +14,5 @@ from tasks._policy import RETRY
 @task(name="load", **RETRY)
 def request_load(attempt: Attempt, ref: PlanRef, totals: Totals) -> None:
     """Conclude the run: done when a published snapshot holds its rows, failed when too many frames are gaps."""
-    with in_hop(attempt, "load"):
+    with in_hop(attempt, "load", video_id=ref.video_id):
         conclude_run(attempt, ref, totals)

@@ -65,7 +65,7 @@ def page(found: Mapping[str, Family], before: Mapping[str, Family], elapsed_s: f
     yield f"retries: {retries or 'none'}"
     yield ""
     yield table_text(["hop", "done", "mean s", "busy s", "failed"], list(_hops(now)))
-    if models := list(_models(now, _Figures(before), elapsed_s)):
+    if models := list(_models(now, _Figures(before), elapsed_s if before else 0.0)):
         heads = ["model", "frames", "gaps", "infer s", "ms/frame", "load s", *(["frames/s"] if before else [])]
         yield table_text(heads, models)
     if servers := list(_triton(now)):
@@ -113,7 +113,7 @@ def _models(now: _Figures, before: _Figures, elapsed_s: float) -> Iterator[Seque
         per_frame_ms = round(1000 * infer_s / n_frames, 2) if n_frames else None
         row = [model, n_frames, now.sum(name, model=model, outcome="gap"), round(infer_s, 1), per_frame_ms]
         row.append(round(load_s, 1))
-        if elapsed_s:
+        if elapsed_s:  # of figures a while ago
             row.append(round((n_frames - before.sum(name, model=model, outcome="inferred")) / elapsed_s, 1))
         yield row
 

@@ -30,6 +30,7 @@ from framehouse.results.kinds import KINDS
 from framehouse.results.lake import Lake
 from framehouse.results.parts import Part, PartHeader, owed
 from framehouse.results.standing import GapPolicy, standing
+from framehouse.tracing import span
 from framehouse.video.decode import FrameBatch, FrameGap, decode
 from framehouse.video.effort import n_passed
 from framehouse.video.index import StreamFacts
@@ -454,17 +455,17 @@ class _Ledger:
         header = PartHeader(
             task.video_id, chunk.chunk_id, self.spec.model_id, self.spec.digest, self.spec.kind, task.job_id
         )
-        part = self.lake.write_part(
-            Part(
-                header,
-                frame_offset=frame_offset,
-                pts=pts,
-                time_offset_s=time_offsets_s(pts, task.first_pts, task.stream.time_base),
-                gap_reason=np.array(reasons, np.object_),
-                infer_s=np.array(infer_s, np.float32),
-                rows=KINDS[self.spec.kind].concat(self.rows),
-            )
+        made = Part(
+            header,
+            frame_offset=frame_offset,
+            pts=pts,
+            time_offset_s=time_offsets_s(pts, task.first_pts, task.stream.time_base),
+            gap_reason=np.array(reasons, np.object_),
+            infer_s=np.array(infer_s, np.float32),
+            rows=KINDS[self.spec.kind].concat(self.rows),
         )
+        with span("part", task.job_id, model_id=self.spec.model_id, file=made.name, n_frames=frame_offset.size):
+            part = self.lake.write_part(made)
         self.n_bytes += part.n_bytes
         self.settled.clear()
         self.rows.clear()

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from framehouse.config import Endpoints, Settings
 from framehouse.errors import BudgetSpent, JobError, LeaseLost
@@ -16,6 +17,7 @@ from framehouse.results.lake import Lake
 from framehouse.results.opening import open_lake
 from framehouse.state import Job, Lease, State
 from framehouse.state.measures import Tally, write_tally
+from framehouse.tracing import span
 
 log = structlog.get_logger(__name__)
 
@@ -77,7 +79,10 @@ def hold_job(state: State, job_id: str, owner: str, settings: Settings, endpoint
         tally.count("framehouse_retries_total", what="job")
         write_tally(state.engine, tally)
     try:
-        with renewed(state, lease, ttl_s):
+        with (
+            renewed(state, lease, ttl_s), bound_contextvars(job_id=job_id),
+            span("run", job_id, attempt=job.attempt, flow_run_id=owner),
+        ):  # fmt: skip
             yield Attempt(job, lease, state, open_lake(*settings.lake_place), settings, endpoints)
     except BudgetSpent as spent:
         state.pause(lease, job_id, [], (spent.code, spent.message, spent.hint))

@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import structlog
 from prefect.context import TaskRunContext
+from structlog.contextvars import bound_contextvars
 
 from framehouse.errors import BudgetSpent, FramehouseError, LeaseLost
 from framehouse.inference.run import ChunkReceipt, ModelTally
 from framehouse.inference.specs import ModelSpec
 from framehouse.jobs.attempt import Attempt
 from framehouse.state.measures import NO_MODEL, JobCost, Tally, write_tally
+from framehouse.tracing import span
 
 _TELL_S = 2.0
 
@@ -77,7 +78,8 @@ class Hop:
 def in_hop(attempt: Attempt, hop: str, **facts: str | int) -> Iterator[Hop]:
     """Note that a hop begins, and measure it to its end; raises what `Attempt.enter` and the block raise."""
     here, began_s = Hop(attempt), time.monotonic()
-    with structlog.contextvars.bound_contextvars(hop=hop):
+    bound = {name: value for name, value in facts.items() if name == "video_id"}
+    with bound_contextvars(hop=hop, job_id=attempt.job_id, **bound), span(hop, attempt.job_id, **facts):
         attempt.enter(hop, **facts)
         if _tries() > 1:
             here.tally.count("framehouse_retries_total", what="hop")

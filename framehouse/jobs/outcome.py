@@ -23,6 +23,7 @@ from framehouse.state import Job, State
 from framehouse.state.measures import NO_MODEL, JobCost, read_costs
 from framehouse.state.records import JobStatus
 from framehouse.telemetry import redact_uri
+from framehouse.tracing import job_span
 from framehouse.video.sampling import FramePlan, gap_intervals
 
 log = structlog.get_logger(__name__)
@@ -101,6 +102,8 @@ def conclude_run(attempt: Attempt, ref: PlanRef, totals: Totals) -> None:
         error=_columns(error),
     )
     if error:
+        began_s = attempt.job.submitted_at
+        job_span(attempt.job_id, began_s, time.time(), error.code, video_id=ref.video_id, status=outcome)
         raise error
 
 
@@ -158,6 +161,8 @@ def conclude_early(
     lake.write_run(record)
     loads = _pairs_with_parts(lake, record)
     state.conclude(job.job_id, outcome, loads, error=_columns(error))
+    code = error.code if error else None
+    job_span(job.job_id, job.submitted_at, time.time(), code, video_id=job.video_id or "", status=outcome)
     state.break_lease(f"job/{job.job_id}")
 
 

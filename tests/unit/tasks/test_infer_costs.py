@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_infer_budget import fake, work  # noqa: F401  a fixture
 
 from chunk_cases import FakeTriton, numbered_video
 from framehouse.config import CostSettings, Settings
@@ -20,6 +20,14 @@ from framehouse.state.measures import read_costs, read_measures
 from framehouse.store.publish import LoadEntry, Publisher
 from framehouse.store.query import run_query
 from jobs_in_hand import MODELS, new_attempt, new_state
+from runs_in_line import infer_here, work
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTriton]:
+    server = infer_here(monkeypatch)
+    yield server
+    server.close()
 
 
 def test_a_hop_tells_how_long_it_took_and_how_it_failed(tmp_path: Path) -> None:
@@ -36,7 +44,7 @@ def test_a_hop_tells_how_long_it_took_and_how_it_failed(tmp_path: Path) -> None:
     assert read_costs(attempt.state.engine, attempt.job_id)[""].fetch_bytes == 70
 
 
-def test_costs_of_all_attempts_add_up(fake: FakeTriton, tmp_path: Path, media_dir: Path) -> None:  # noqa: F811
+def test_costs_of_all_attempts_add_up(fake: FakeTriton, tmp_path: Path, media_dir: Path) -> None:
     video, state = numbered_video(media_dir), new_state(tmp_path)
     request = JobRequest(str(video), ("numbers", "small"), "10")
     job_id = store_job(state, request, Caps(max_frames=17), job_id="j_0123456789abcdef0123")
@@ -75,14 +83,14 @@ def test_costs_of_all_attempts_add_up(fake: FakeTriton, tmp_path: Path, media_di
 
 
 def test_seconds_of_a_model_on_a_gpu_are_gpu_seconds(
-    fake: FakeTriton, tmp_path: Path, media_dir: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+    fake: FakeTriton, tmp_path: Path, media_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
     from dataclasses import replace
 
-    import test_infer_budget
+    import runs_in_line
 
     on_gpu = (replace(MODELS[0], on_gpu=True), MODELS[1])
-    monkeypatch.setattr(test_infer_budget, "MODELS", on_gpu)
+    monkeypatch.setattr(runs_in_line, "MODELS", on_gpu)
     video, state = numbered_video(media_dir), new_state(tmp_path)
     job_id = store_job(state, JobRequest(str(video), ("numbers", "small"), "10"), Caps(), job_id="j_gpu")
     work(tmp_path, video, job_id)
