@@ -65,7 +65,7 @@ def infer_held(held: HeldChunk, beat: Beat) -> ChunkReceipt:
     with (
         bound_contextvars(job_id=task.job_id, video_id=task.video_id, chunk_id=chunk_id),
         span("chunk", task.job_id, held.trace_parent, video_id=task.video_id, chunk_id=chunk_id,
-             n_planned=task.planned.size, models=" ".join(spec.model_id for spec in task.models)),
+             models=" ".join(spec.model_id for spec in task.models)),
     ):  # fmt: skip
         return _infer_while_held(held, beat)
 
