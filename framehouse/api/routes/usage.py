@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from framehouse.api.context import Admin, ApiContext
+from framehouse.errors import BadRequest
 from framehouse.jobs.costs import read_usage
 
 router = APIRouter(prefix="/v1/usage", tags=["jobs"])
@@ -30,6 +31,9 @@ def usage(
     limit: Annotated[int, Query(ge=1, le=100_000)] = 1000,
 ) -> UsageRows:
     """As the published tables have it; `estimate`: what backfills were expected to cost beside what they did."""
-    moment = since.replace(tzinfo=UTC) if since and since.tzinfo is None else since
+    try:
+        moment = since and (since.replace(tzinfo=UTC) if since.tzinfo is None else since.astimezone(UTC))
+    except OverflowError as error:
+        raise BadRequest("query.since: beyond the years that there are", code="api.invalid") from error
     found = read_usage(api.settings, by, moment, max_rows=limit)
     return UsageRows(usage=found.records(), truncated=found.truncated)
