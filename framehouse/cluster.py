@@ -62,6 +62,7 @@ def run_chunks(
     tasks: Sequence[T],
     *,
     window: int = 0,
+    share: Callable[[int], int] = lambda n_slots: n_slots,
     stall_s: float = 180.0,
     on_wait: Callable[[], None] = lambda: None,
     is_accused: Callable[[T], bool] = lambda _task: False,
@@ -73,6 +74,7 @@ def run_chunks(
         address: of the Dask scheduler.
         work: picklable function of (task, beat); runs in a worker process and calls beat() whenever it gets forward.
         window: 0 takes twice the number of workers.
+        share: how many of so many slots may be in flight now; asked whenever there is something to hand out.
         stall_s: a task that does not beat for so long takes its process down (hung decoder, hung call).
         on_wait: called about once a second and after each ended task.
         is_accused: whether a task has killed before; it runs alone from the first.
@@ -88,7 +90,7 @@ def run_chunks(
     """
     with _connect(address) as client:
         window = window or _default_window(client)
-        flight = _Flight(client, work, stall_s, window, on_wait, on_retry)
+        flight = _Flight(client, work, stall_s, lambda: min(window, share(window)), on_wait, on_retry)
         try:
             yield from flight.run(_Try(task, alone=is_accused(task)) for task in tasks)
         except _WorkFailed as failed:
@@ -131,7 +133,7 @@ class _Flight(Generic[T, R]):
         client: distributed.Client,
         work: Callable[[T, Beat], R],
         stall_s: float,
-        window: int,
+        window: Callable[[], int],
         on_wait: Callable[[], None],
         on_retry: Callable[[], None],
     ) -> None:
@@ -149,7 +151,7 @@ class _Flight(Generic[T, R]):
         """
         failure: _WorkFailed | None = None
         while True:
-            while failure is None and len(self._in_flight) < self._window and (one := self._next(tries)) is not None:
+            while failure is None and len(self._in_flight) < self._window() and (one := self._next(tries)) is not None:
                 self._submit(one)
             if not self._in_flight:
                 break

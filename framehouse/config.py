@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from framehouse.backups import Backups
 from framehouse.errors import ConfigError, EngineUnavailable
 from framehouse.repositories import Repositories
 from framehouse.room import Room
@@ -35,6 +36,12 @@ class TritonSettings(BaseModel):
         default="",
         pattern=r"^[\w.-]*$",
         description="Triton's --model-config-name: models run with their configs/NAME.pbtxt; empty: config.pbtxt",
+    )
+    cache_bytes: int = Field(
+        default=0, ge=0, description="response cache of the embedded server; used by cpu-batched's text models; 0: none"
+    )
+    executions: int = Field(
+        default=0, ge=0, description="networks of cpu-batched that the embedded server runs at once; 0: no limit"
     )
     preload: str = Field(default="detector", description="models loaded at start, by comma; others when first used")
     request_timeout_s: float = Field(default=60.0, gt=0, description="deadline of one inference request")
@@ -73,6 +80,10 @@ class StateSettings(BaseModel):
         default="", description="SQLAlchemy URL of the state database; empty takes SQLite under FRAMEHOUSE_HOME"
     )
     lease_s: float = Field(default=20.0, gt=1, description="how long a silent run keeps its job")
+    backup_first: bool = Field(
+        default=True,
+        description="before an upgrade changes tables, copy the databases to FRAMEHOUSE_HOME/backups",
+    )
 
 
 class StoreSettings(BaseModel):
@@ -200,6 +211,9 @@ class KeepSettings(BaseModel):
     leftovers_s: float = Field(
         default=3600.0, ge=60, description="what an interrupted write left is removed when so old"
     )
+    backups: int = Field(
+        default=5, ge=1, description="of each kind of backup in FRAMEHOUSE_HOME/backups so many stay, the newest"
+    )
     compact_parts: int = Field(
         default=4, ge=2, description="parts of one chunk, model and job are merged when there are so many"
     )
@@ -276,6 +290,11 @@ class Settings(BaseSettings):
     def state_dir(self) -> Path:
         """The state database, and what the local stack tells about itself."""
         return self.home / "state"
+
+    @property
+    def backups(self) -> Backups:
+        """Where copies of the databases go."""
+        return Backups(self.home / "backups", self.state.backup_first)
 
     @property
     def log_dir(self) -> Path:

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 
 import structlog
 
+from framehouse.backups import restore_mark
 from framehouse.config import Settings, load_settings
-from framehouse.errors import StoreError, StoreLocked
+from framehouse.errors import ConfigError, StoreError, StoreLocked
 from framehouse.readiness import say_ready
 from framehouse.results.files import sweep_temporary
 from framehouse.results.opening import open_lake
@@ -42,14 +43,20 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
     settings = load_settings()
+    if restore_mark(settings.home).exists():
+        raise ConfigError(
+            "a restore is under way or was cut short", code="config.restore", hint="framehouse db restore BACKUP, again"
+        )
     lake = open_lake(*settings.lake_place)
     if n_swept := sweep_temporary(lake.root):
         log.info("leftovers of interrupted writes removed", n_files=n_swept)
     while not stop.is_set():
         try:
-            prices = settings.costs.prices
-            with Publisher(settings.store_dir, lake, confidence=settings.jobs.confidence, prices=prices) as publisher:
-                state = open_state(settings.state_url)
+            with Publisher(
+                settings.store_dir, lake, confidence=settings.jobs.confidence, prices=settings.costs.prices,
+                backups=settings.backups,
+            ) as publisher:  # fmt: skip
+                state = open_state(settings.state_url, backups=settings.backups)
                 say_ready("loader")
                 drain(publisher, state, settings, stop)
         except StoreLocked as error:

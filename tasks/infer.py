@@ -16,6 +16,7 @@ from framehouse.jobs.measuring import in_hop
 from framehouse.jobs.outcome import Totals
 from framehouse.jobs.plans import PlanRef, held_chunks
 from framehouse.jobs.quarantine import give_up, has_killed
+from framehouse.jobs.turns import Turns
 from framehouse.room import WhenRoom
 from tasks._policy import RETRY
 from tasks._progress import Progress
@@ -27,6 +28,7 @@ def infer_video(attempt: Attempt, ref: PlanRef, models: tuple[ModelSpec, ...]) -
     totals = Totals(models, ref.n_frames)
     progress = Progress(attempt, ref.n_frames * len(models))
     settings, address = attempt.settings, attempt.endpoints.dask_address
+    turns = Turns(attempt.state, attempt.job_id, attempt.job.request.priority)
     with (
         in_hop(attempt, "infer", video_id=ref.video_id, n_planned=ref.n_frames * len(models)) as hop,
         hold_video(attempt, ref.video_id),
@@ -35,8 +37,9 @@ def infer_video(attempt: Attempt, ref: PlanRef, models: tuple[ModelSpec, ...]) -
     ):
         held = WhenRoom(allowance.cut(held_chunks(attempt, ref, models, video)), settings.room)
         ends = run_chunks(
-            address, infer_held, held, window=settings.dask.window, stall_s=settings.jobs.stall_s,
-            is_accused=lambda chunk: has_killed(attempt, chunk), on_retry=hop.chunk_again,
+            address, infer_held, held, window=settings.dask.window, share=turns.share,
+            stall_s=settings.jobs.stall_s, is_accused=lambda chunk: has_killed(attempt, chunk),
+            on_retry=hop.chunk_again,
         )  # fmt: skip
         for chunk, end in ends:
             receipt = give_up(attempt, chunk.task, end) if isinstance(end, GivenUp) else end

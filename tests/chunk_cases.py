@@ -157,7 +157,7 @@ class FakeTriton:
             if model in self.lost:
                 raise self.lost[model]
 
-    def submit(self, model: str, inputs: Mapping[str, Any], *, version: str = "") -> Future[Answer]:
+    def submit(self, model: str, inputs: Mapping[str, Any], *, version: str = "", priority: int = 0) -> Future[Answer]:
         assert version == "1"
         future: Future[Answer] = Future()
         if model in self.down:

@@ -55,7 +55,7 @@ def create_app(settings: Settings) -> FastAPI:
         title="Framehouse", version=metadata.version("framehouse"), docs_url=None, redoc_url=None,
         description="Self-hosted video inference.", redirect_slashes=False, responses=errors.PROMISED,
     )  # fmt: skip
-    state = open_state(settings.state_url, pooled=True)
+    state = open_state(settings.state_url, pooled=True, backups=settings.backups)
     app.state.api = Api(
         settings, state, Keys(state.engine), UrlSigner.of(settings.state_dir), settings.api.is_loopback,
         Slots(settings.api.max_queries), Media(settings),

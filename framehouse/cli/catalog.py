@@ -1,4 +1,4 @@
-"""`framehouse catalog add | list | show | scan | schedule | remove`."""
+"""`framehouse catalog add | list | show | scan | schedule | set | remove`."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ def add(
     exclude: list[str] = typer.Option([], "--exclude", metavar="GLOB", help="not these; may be repeated"),
     name: str = typer.Option("", "--name", help="default: made of SOURCE"),
     priority: int = typer.Option(0, "--priority", min=-100, max=100, help="of its jobs; higher first"),
+    max_running: int | None = typer.Option(None, "--max-running", min=1, help="most of its jobs that run at once"),
     max_frames: int | None = typer.Option(None, "--max-frames", min=1, help="its jobs pause after so many inferences"),
     max_seconds: float | None = typer.Option(None, "--max-seconds", min=0.1, help="its jobs pause after so long"),
     max_bytes: int | None = typer.Option(None, "--max-bytes", min=1, help="its jobs pause before they fetch more"),
@@ -50,6 +51,7 @@ def add(
     wish = CatalogWish(
         name, source, tuple(models), fps, threshold, priority, tuple(include), tuple(exclude),
         " ".join(schedule.split()), allow_private=settings.source.allow_private_hosts,
+        max_running=max_running,
     )  # fmt: skip
     catalog = add_catalog(state, wish, settings)
     set_budget(state, catalog_budget(catalog.name), Caps(max_frames, max_seconds, max_bytes))
@@ -160,6 +162,30 @@ def schedule(
         catalogs.want_schedule(catalog.catalog_id, wanted)
         catalog = catalogs.get(name)
     emit_text(f"{_schedule_text(catalog) or 'none'}\n")
+
+
+@app.command("set")
+def set_(
+    name: str = _NAME,
+    max_running: int | None = typer.Option(None, "--max-running", min=0, help="most jobs at once; 0: no limit"),
+    priority: int | None = typer.Option(None, "--priority", min=-100, max=100, help="of the jobs of later scans"),
+    as_json: bool = _JSON,
+) -> None:
+    """Change how many jobs of a catalogue run at once (counts at once), or the priority of its later jobs.
+
+    Example: framehouse catalog set videos --max-running 2
+    """
+    from framehouse.cli.output import emit_json, emit_text
+    from framehouse.jobs.catalogs import catalog_facts
+
+    state, _ = _begin()
+    catalogs = _catalogs(state)
+    catalogs.change(catalogs.get(name).catalog_id, priority=priority, max_running=max_running)
+    facts = catalog_facts(catalogs.get(name))
+    if as_json:
+        emit_json(facts)
+        return
+    emit_text("".join(f"{key:<16} {_shown(facts[key])}\n" for key in ("name", "priority", "max_running")))
 
 
 @app.command()

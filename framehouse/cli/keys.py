@@ -73,7 +73,8 @@ def _keys() -> Keys:
     from framehouse.state import open_state
     from framehouse.state.keys import Keys
 
-    return Keys(open_state(begin().state_url).engine)
+    settings = begin()
+    return Keys(open_state(settings.state_url, backups=settings.backups).engine)
 
 
 def _facts(key: ApiKey) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`framehouse models list | show | check | pull | remove | rebuild`; `add` has a file of its own."""
+"""`framehouse models list | show | check | pull | remove | rebuild`; `add` and `load-test` have files of their own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from framehouse.cli.models_add import add
+from framehouse.cli.models_load import load_test
 
 if TYPE_CHECKING:
     from framehouse.config import Settings
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 app.command("add")(add)
+app.command("load-test")(load_test)
 
 _LOOK_S = 1.0
 _ROWS = """

@@ -22,6 +22,7 @@ def run(
     models: list[str] = typer.Option(["detector"], "--model", "-m", metavar="NAME[/VERSION]", help="may be repeated"),
     fps: str = typer.Option("", "--fps", help="frames a second, or `all`; default 5"),
     confidence: float | None = typer.Option(None, "--confidence", help="threshold of the results; default 0.4"),
+    priority: int = typer.Option(0, "--priority", min=-100, max=100, help="higher first, and more of the workers"),
     max_frames: int | None = typer.Option(None, "--max-frames", min=1, help="a video pauses after so many inferences"),
     max_seconds: float | None = typer.Option(None, "--max-seconds", min=0.1, help="a video pauses after so long"),
     max_bytes: int | None = typer.Option(None, "--max-bytes", min=1, help="a video pauses before it fetches more"),
@@ -43,7 +44,7 @@ def run(
     uris, n_refused = _expanded(sources, settings)
     threshold = settings.jobs.confidence if confidence is None else confidence
     private = settings.source.allow_private_hosts
-    requests = [JobRequest(uri, tuple(models), fps, threshold, allow_private=private) for uri in uris]
+    requests = [JobRequest(uri, tuple(models), fps, threshold, priority, private) for uri in uris]
     if dry_run:
         show_dry_run(settings, connect(settings), requests, as_json)
         return
@@ -161,6 +162,7 @@ def job_facts(job: Job) -> dict[str, Any]:
         "models": list(job.request.models),
         "infer_fps": job.request.infer_fps or "5",
         "confidence": job.request.confidence,
+        "priority": job.request.priority,
         "attempt": job.attempt,
         "hop": job.hop,
         "n_planned": job.n_planned,

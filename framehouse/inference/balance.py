@@ -30,7 +30,9 @@ _ANSWERS_NOT = (TritonUnavailable, InferenceTimeout, ModelNotReady)
 class Client(Protocol):
     """What is asked of one server, and of several."""
 
-    def submit(self, model: str, inputs: Mapping[str, Tensor], *, version: str = "") -> Future[Answer]:
+    def submit(
+        self, model: str, inputs: Mapping[str, Tensor], *, version: str = "", priority: int = 0
+    ) -> Future[Answer]:
         """Send a request."""
         ...
 
@@ -73,6 +75,7 @@ class _Request:
     model: str
     inputs: Mapping[str, Tensor]
     version: str
+    priority: int = 0
     future: Future[Answer] = field(default_factory=Future)
     tried: list[_Server] = field(default_factory=list)
     started_s: float = field(default_factory=time.perf_counter)
@@ -101,14 +104,16 @@ class BalancedClient:
         self._n_sent = 0
         self._wanted: dict[str, tuple[str, ...]] = {}
 
-    def submit(self, model: str, inputs: Mapping[str, Tensor], *, version: str = "") -> Future[Answer]:
+    def submit(
+        self, model: str, inputs: Mapping[str, Tensor], *, version: str = "", priority: int = 0
+    ) -> Future[Answer]:
         """Send a request to the least busy server; blocks as `TritonClient.submit` does.
 
         Returns:
             A future that always ends, as one of `TritonClient.submit` does; one of a server that does not answer only
             when no other did better.
         """
-        request = _Request(model, inputs, version)
+        request = _Request(model, inputs, version, priority)
         request.future.set_running_or_notify_cancel()
         self._send(request, self._take(request) or self._servers[0])
         return request.future
@@ -168,7 +173,7 @@ class BalancedClient:
         with self._lock:
             server.n_in_flight += 1
         client = self._connect(server.target)
-        sent = client.submit(request.model, request.inputs, version=request.version)
+        sent = client.submit(request.model, request.inputs, version=request.version, priority=request.priority)
         sent.add_done_callback(lambda done: self._answered(request, server, done))
 
     def _answered(self, request: _Request, server: _Server, done: Future[Answer]) -> None:

@@ -4,7 +4,8 @@ Such a file replaces config.pbtxt as a whole. So it is made from it, and may dif
 many instances on what, whether requests are joined, by which accelerator.
 
 `cpu`           more instances of one thread each, for a server that has its cores to itself
-`cpu-openvino`  the same through OpenVINO
+`cpu-batched`   requests of several clients joined to batches, urgent ones first; texts answered from a cache
+`cpu-openvino`  as `cpu`, through OpenVINO
 `gpu`           CUDA in full precision, requests joined to batches
 `gpu-fp16`      TensorRT in half precision; engines are kept in /engines
 """
@@ -20,7 +21,8 @@ from framehouse.inference.model_config import CONFIG_NAME, CONFIGS_DIR, paramete
 from framehouse.inference.pbtxt import Message, parse
 from framehouse.results.files import write_whole
 
-PROFILES = ("cpu", "cpu-openvino", "gpu", "gpu-fp16")
+PROFILES = ("cpu", "cpu-batched", "cpu-openvino", "gpu", "gpu-fp16")
+BATCHED = "cpu-batched"
 RUNTIME_PARAMETERS = (
     *("intra_op_thread_count", "inter_op_thread_count", "execution_mode", "enable_mem_arena", "enable_mem_pattern"),
     *("share_session_between_instances", "FORCE_CPU_ONLY_INPUT_TENSORS", "EXECUTION_ENV_PATH"),
@@ -33,6 +35,24 @@ _HEAD = "# Made by scripts/triton_profiles.py from ../config.pbtxt, which says m
 _BATCHING = """# Requests wait at most 2 ms to share a batch. The last digits of an answer may depend on its neighbours.
 dynamic_batching { preferred_batch_size: [ 4, 8 ] max_queue_delay_microseconds: 2000 }
 """
+_QUEUED = """# Requests wait at most 5 ms to share a batch. Level 1 goes before 2, 2 before 3; 2 is the default.
+# What has waited longer than its request allows is refused, not computed; a request can ask for less than the default.
+dynamic_batching {
+  preferred_batch_size: [ 4, 8 ]
+  max_queue_delay_microseconds: 5000
+  priority_levels: 3
+  default_priority_level: 2
+  default_queue_policy {
+    timeout_action: REJECT
+    default_timeout_microseconds: 600000000
+    allow_timeout_override: true
+    max_queue_size: 256
+  }
+}
+"""
+_RATE = ' rate_limiter { resources [ { name: "core" global: true count: 1 } ] }'
+"""Counts where the server was started with --rate-limit=execution_count; else nothing."""
+_CACHED = "# Texts come again; counts where the server was given a cache.\nresponse_cache { enable: true }\n"
 _ACCELERATORS = """optimization { execution_accelerators {
   %s_execution_accelerator : [ {
     name : "%s"
@@ -55,9 +75,12 @@ def profile_text(config: str, profile: str) -> str:
     if backend not in ("onnxruntime", "python"):
         return ""
     on_gpu = profile.startswith("gpu") and backend == "onnxruntime"
-    lines = _instances(message, on_gpu)
+    lines = _instances(message, profile, on_gpu)
     if backend == "onnxruntime":
         lines += (_BATCHING if on_gpu else "") + _accelerator(message, profile)
+    if backend == "onnxruntime" and profile == BATCHED:
+        lines += _QUEUED if int(message.get("max_batch_size", [0])[0]) > 1 else ""
+        lines += _CACHED if "tokenizer" in parameters(message) else ""
     text, n_found = _GROUP.subn(lambda _: lines, _ABOUT_BATCHING.sub("", config), count=1)
     if n_found != 1:
         raise ConfigError("no instance_group on a line of its own", code="models.config")
@@ -107,11 +130,14 @@ def shaping_parameters(config: Message) -> dict[str, str]:
     }
 
 
-def _instances(config: Message, on_gpu: bool) -> str:
-    """Twice as many as on one machine with everything else; on a GPU two, so that one computes while one copies."""
-    group = config.get("instance_group", [{}])[0]
-    count = 2 if on_gpu else 2 * int(group.get("count", [1])[0])
-    return f"instance_group [ {{ count: {count} kind: {'KIND_GPU' if on_gpu else 'KIND_CPU'} }} ]\n"
+def _instances(config: Message, profile: str, on_gpu: bool) -> str:
+    """Twice as many as on one machine with everything else, but only as many where requests are joined: what waits is
+    what is joined. On a GPU two, so that one computes while one copies."""
+    count = int(config.get("instance_group", [{}])[0].get("count", [1])[0])
+    count = 2 if on_gpu else count if profile == BATCHED else 2 * count
+    kind = "KIND_GPU" if on_gpu else "KIND_CPU"
+    rate = _RATE if profile == BATCHED and config["backend"][0] == "onnxruntime" else ""
+    return f"instance_group [ {{ count: {count} kind: {kind}{rate} }} ]\n"
 
 
 def _accelerator(config: Message, profile: str) -> str:

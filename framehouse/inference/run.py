@@ -54,6 +54,7 @@ class ChunkTask:
         max_frames_per_part: a part is written for every so many settled instants of a model, so that a kill loses few.
         gaps: which gaps of earlier runs are tried again; the others stay as they are.
         stop_at: time (epoch seconds) after which nothing more is fed and what is not settled stays open; 0 never.
+        priority: of the job; its requests go before or after others where the server has levels.
         frame_deadline_s: when packets are read for so long and no frame comes, the rest of the chunk is given up.
     """
 
@@ -71,6 +72,7 @@ class ChunkTask:
     gaps: GapPolicy = "every"
     stop_at: float = 0.0
     frame_deadline_s: float = 1800.0
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +317,8 @@ class _Flow:
 
     def _submit(self, ledger: _Ledger, frame_offset: NDArray[np.int64], pictures: NDArray[np.uint8]) -> None:
         inputs = ledger.adapter.to_inputs(pictures)
-        future = self._client.submit(ledger.spec.triton_model, inputs, version=ledger.spec.triton_version)
+        spec, priority = ledger.spec, self._task.priority
+        future = self._client.submit(spec.triton_model, inputs, version=spec.triton_version, priority=priority)
         pending = _Pending(ledger, frame_offset, pictures, future)
         ledger.n_pending += 1
         ledger.sent.update(frame_offset.tolist())

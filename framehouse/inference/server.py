@@ -104,6 +104,8 @@ class TritonServer:
         models: Sequence[str] | None = None,
         host: str = HOST,
         config_name: str = "",
+        cache_bytes: int = 0,
+        executions: int = 0,
     ) -> None:
         """
         Args:
@@ -115,9 +117,13 @@ class TritonServer:
                 None loads everything. The others are loaded when a client asks (`TritonClient.ensure_loaded`).
             host: address of the gRPC endpoint; beyond loopback, anyone there may use it.
             config_name: models that have a configs/<name>.pbtxt run with it; empty takes config.pbtxt.
+            cache_bytes: size of the response cache, for the models whose configuration asks for one; 0 for none.
+            executions: networks that compute at once, of the models whose configuration has a rate_limiter that wants
+                the resource `core`; 0 for no limit.
         """
         self._host = host
         self._config_name = config_name
+        self._cache_bytes, self._executions = cache_bytes, executions
         self._models = models
         self.ports = ports
         self._ports_are_known = ports is not None
@@ -289,6 +295,7 @@ class TritonServer:
             "--model-control-mode=explicit",
             *(f"--load-model={model}" for model in models),
             *([f"--model-config-name={self._config_name}"] if self._config_name else []),
+            *self._limits(),
             "--disable-auto-complete-config",
             f"--exit-timeout-secs={int(_STOP_TIMEOUT_S / 2)}",
             *(f"--http-address={HOST}", f"--http-port={ports.http}"),
@@ -297,6 +304,12 @@ class TritonServer:
             f"--backend-config=python,shm-region-prefix-name={self._prefix}",
             f"--backend-config=python,shm-default-byte-size={_PYTHON_MODEL_BYTES}",
         ]
+
+    def _limits(self) -> list[str]:
+        caches = site_packages(self._python) / "pytriton" / "tritonserver" / "caches"
+        cache = [f"--cache-directory={self._plain(caches)}", f"--cache-config=local,size={self._cache_bytes}"]
+        rate = ["--rate-limit=execution_count", f"--rate-limit-resource=core:{self._executions}"]
+        return [*(cache if self._cache_bytes else []), *(rate if self._executions else [])]
 
     def _environment(self) -> dict[str, str]:
         site = site_packages(self._python)

@@ -40,7 +40,7 @@ class Servers:
                 self._clients[url] = TritonClient(_target(url))
             client = self._clients[url]
         try:
-            return client.statistics(timeout_s=_TIMEOUT_S)
+            return client.all_statistics(timeout_s=_TIMEOUT_S)
         except InferenceError:
             return None
 

@@ -102,11 +102,63 @@ class ModelState:
 
 
 @dataclass(frozen=True, slots=True)
+class Statistics:
+    """What a server has done for a model, all its versions together.
+
+    Attributes:
+        n_frames: rows of batches, answered from the cache or computed.
+        n_executions: times that the model ran.
+        n_requests: answered well; `queue_s` is theirs together.
+        compute_s: of all executions together, copying in and out included.
+        batches: rows of an execution -> executions of that many; empty for an ensemble.
+    """
+
+    n_frames: int = 0
+    n_executions: int = 0
+    n_requests: int = 0
+    n_cache_hits: int = 0
+    queue_s: float = 0.0
+    compute_s: float = 0.0
+    batches: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def queue_ms(self) -> float:
+        """Milliseconds that a request waited in the server's queue, on average."""
+        return 1000 * self.queue_s / self.n_requests if self.n_requests else 0.0
+
+    @property
+    def compute_ms(self) -> float:
+        """Milliseconds of an execution, on average."""
+        return 1000 * self.compute_s / self.n_executions if self.n_executions else 0.0
+
+    def __add__(self, other: Statistics) -> Statistics:
+        return self._with(other, 1)
+
+    def since(self, earlier: Statistics) -> Statistics:
+        """What came after an earlier look."""
+        return self._with(earlier, -1)
+
+    def _with(self, other: Statistics, sign: int) -> Statistics:
+        sizes = {size: self.batches.get(size, 0) + sign * other.batches.get(size, 0) for size in self.batches}
+        sizes |= {size: sign * n for size, n in other.batches.items() if size not in sizes}
+        return Statistics(
+            self.n_frames + sign * other.n_frames,
+            self.n_executions + sign * other.n_executions,
+            self.n_requests + sign * other.n_requests,
+            self.n_cache_hits + sign * other.n_cache_hits,
+            self.queue_s + sign * other.queue_s,
+            self.compute_s + sign * other.compute_s,
+            {size: n for size, n in sorted(sizes.items()) if n},
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class _Request:
     model: str
     version: str
     inputs: Mapping[str, Tensor]
     deadline_s: float
+    priority: int = 0
     future: Future[Answer] = field(default_factory=Future)
     started_s: float = field(default_factory=time.perf_counter)
 
@@ -125,20 +177,24 @@ class TritonClient:
         self._shared: bool | None = None
         self._handshake_again_s = float("inf")
 
-    def submit(self, model: str, inputs: Mapping[str, Tensor], *, version: str = "") -> Future[Answer]:
+    def submit(
+        self, model: str, inputs: Mapping[str, Tensor], *, version: str = "", priority: int = 0
+    ) -> Future[Answer]:
         """Send a request; blocks while `in_flight` requests to this model are unanswered.
 
         Args:
             model: Triton's model name.
             inputs: tensors by name, batch first; must not change before the answer.
             version: Triton's model version; empty leaves it to the model's version policy.
+            priority: of the job; above 0 goes before others in the server's queue, below 0 after them, where the
+                model's configuration has levels. The server also learns the deadline: what is too late it refuses.
 
         Returns:
             A future that always ends, at the deadline at the latest. Its error is one of the InferenceError family:
             TritonUnavailable*, InferenceTimeout*, ModelNotReady*, TensorMismatch, or InferenceError (* = retryable).
         """
         now = time.perf_counter()
-        request = _Request(model, version, inputs, deadline_s=now + self._target.request_timeout_s)
+        request = _Request(model, version, inputs, deadline_s=now + self._target.request_timeout_s, priority=priority)
         request.future.set_running_or_notify_cancel()
         slots = self._slots_of(model)
         if not slots.acquire(timeout=self._target.request_timeout_s):
@@ -151,9 +207,11 @@ class TritonClient:
             request.future.set_exception(error)
         return request.future
 
-    def infer(self, model: str, inputs: Mapping[str, Tensor], *, version: str = "") -> dict[str, Tensor]:
+    def infer(
+        self, model: str, inputs: Mapping[str, Tensor], *, version: str = "", priority: int = 0
+    ) -> dict[str, Tensor]:
         """Send a request and wait for its outputs; raises what `submit` describes."""
-        return self.submit(model, inputs, version=version).result().outputs
+        return self.submit(model, inputs, version=version, priority=priority).result().outputs
 
     def uses_shared_memory(self) -> bool:
         """Whether inputs go through shared memory; the first call shakes hands with the server.
@@ -219,10 +277,15 @@ class TritonClient:
         found = _translated("", self._grpc.get_model_repository_index, client_timeout=timeout_s)
         return [ModelState(m.name, m.version, m.state, m.reason) for m in found.models]
 
-    def statistics(self, *, timeout_s: float = _CONTROL_TIMEOUT_S) -> list[ModelStatistics]:
+    def all_statistics(self, *, timeout_s: float = _CONTROL_TIMEOUT_S) -> list[ModelStatistics]:
         """What the server counts of every loaded model; raises TritonUnavailable, InferenceTimeout."""
         found = _translated("", self._grpc.get_inference_statistics, client_timeout=timeout_s)
-        return [_statistics(model) for model in found.model_stats]
+        return [_model_statistics(model) for model in found.model_stats]
+
+    def statistics(self, model: str, *, timeout_s: float = _CONTROL_TIMEOUT_S) -> Statistics:
+        """What the server has done for a model since it was loaded; an unknown one raises ModelNotReady."""
+        found = _translated(model, self._grpc.get_inference_statistics, model, client_timeout=timeout_s)
+        return sum((_statistics(one) for one in found.model_stats), Statistics())
 
     def close(self) -> None:
         """Give regions back to the system and the server, and close the connection; requests in flight fail."""
@@ -254,6 +317,8 @@ class TritonClient:
                 lambda result, error: self._answered(request, region, result, error),  # called by keyword
                 model_version=request.version,
                 client_timeout=max(left_s, 0.001),
+                priority=level_of(request.priority),
+                timeout=max(int(left_s * 1e6), 1000),
             )
         except InferenceServerException as error:
             self._abandon(region)
@@ -402,13 +467,21 @@ _clients_lock = threading.Lock()
 atexit.register(disconnect)
 
 
-def _statistics(model: Any) -> ModelStatistics:
+def _model_statistics(model: Any) -> ModelStatistics:
     stats = model.inference_stats
     compute_ns = stats.compute_input.ns + stats.compute_infer.ns + stats.compute_output.ns
     return ModelStatistics(
         model.name, model.version, stats.success.count, stats.fail.count, model.execution_count, stats.queue.ns / 1e9,
         compute_ns / 1e9, stats.success.ns / 1e9,
     )  # fmt: skip
+
+
+def level_of(priority: int) -> int:
+    """Triton's priority level for a job's priority: 1 above 0, 3 below it, else 0, which is the model's default.
+
+    A model without levels, or with fewer, takes its default for what it does not know.
+    """
+    return 1 if priority > 0 else 3 if priority < 0 else 0
 
 
 def _not_loadable(model: str, url: str, error: InferenceError) -> InferenceError:
@@ -459,6 +532,21 @@ def _outputs(result: Any) -> dict[str, Tensor]:
     return {output.name: result.as_numpy(output.name) for output in result.get_response().outputs}
 
 
+def _statistics(found: Any) -> Statistics:
+    """One version's statistics as the server tells them, in nanoseconds."""
+    times = found.inference_stats
+    compute_ns = sum(b.compute_input.ns + b.compute_infer.ns + b.compute_output.ns for b in found.batch_stats)
+    return Statistics(
+        found.inference_count,
+        found.execution_count,
+        times.success.count,
+        times.cache_hit.count,
+        times.queue.ns / 1e9,
+        compute_ns / 1e9,
+        {batch.batch_size: batch.compute_infer.count for batch in found.batch_stats},
+    )
+
+
 def _region_unknown(error: InferenceServerException) -> bool:
     return "Unable to find shared memory region" in (error.message() or "")
 
@@ -479,6 +567,7 @@ _BY_STATUS: dict[str, type[InferenceError]] = {
 _BY_WORDS: tuple[tuple[str, type[InferenceError]], ...] = (
     ("unknown model", ModelNotReady),
     ("is not ready", ModelNotReady),
+    ("request timeout expired", InferenceTimeout),  # it waited in the server's queue until its deadline
     ("stub process", TritonUnavailable),  # a Python model's process died; Triton starts it again
 )
 

@@ -104,6 +104,7 @@ def catalog_facts(catalog: Catalog) -> dict[str, Any]:
         "infer_fps": wish.infer_fps or "5",
         "confidence": wish.confidence,
         "priority": wish.priority,
+        "max_running": wish.max_running,
         "include": list(wish.include),
         "exclude": list(wish.exclude),
         "schedule": wish.schedule,

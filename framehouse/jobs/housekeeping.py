@@ -7,12 +7,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from framehouse.config import Settings
 from framehouse.errors import ConfigError, StoreError
 from framehouse.inference.repository import load_specs
+from framehouse.jobs.submit import connect
+from framehouse.keep.backup import Installation, Taken, refuse_while_held, restore_backup, take_backup
 from framehouse.keep.compact import Compacted, compact_lake
-from framehouse.keep.files import Aged, Logs, OldSnapshots, Results
+from framehouse.keep.files import Aged, Logs, OldBackups, OldSnapshots, Results
 from framehouse.keep.forget import Forgotten, OldVideos, Places, forget_video
 from framehouse.keep.media import MediaCopies
 from framehouse.keep.rows import OldRows
@@ -23,6 +26,7 @@ from framehouse.results.opening import open_lake
 from framehouse.state import State
 from framehouse.state.keeping import Keeping
 from framehouse.store.publish import read_facts
+from framehouse.store.snapshots import writer_lock
 
 _DAY_S = 86400.0
 _YOUNG_S = 3600.0
@@ -47,6 +51,7 @@ def keepers(settings: Settings, state: State, *, superseded: bool = False) -> li
         Logs((settings.log_dir, settings.triton_dir), keep.logs_days * _DAY_S, keep.log_bytes),
         Aged("leftovers", home, _LEFTOVERS, keep.leftovers_s, "left by an interrupted write"),
         OldSnapshots(settings.store_dir),
+        OldBackups(settings.backups, keep.backups),
         Aged("lake-copies", home / "cache" / "lake", ("**/*.parquet",), fetched_s, "copies of a bucket's parts"),
     ]
     if keep.videos_days and not settings.lake.url:
@@ -75,6 +80,7 @@ _LEFTOVERS = (
     "cache/media/v_*/**/.*",
     "logs/.*.tmp",
     "triton/.*.tmp",
+    "backups/.*.tmp",
 )
 
 
@@ -101,6 +107,30 @@ def forget(settings: Settings, state: State, video_id: str) -> Forgotten:
     """Remove one video from everything. Raises as `forget_video`."""
     with _one_at_a_time(settings):
         return forget_video(_places(settings), state, video_id)
+
+
+def backup(settings: Settings, folder: Path | None = None, *, with_lake: bool = True) -> Taken:
+    """Take a whole backup, also while the stack runs; into FRAMEHOUSE_HOME/backups unless told. As `take_backup`."""
+    connect(settings).close()
+    with _one_at_a_time(settings):
+        return take_backup(_installation(settings), folder or settings.backups.folder, with_lake=with_lake)
+
+
+def restore(settings: Settings, backup: Path) -> Path:
+    """Put a backup in the place of what is here; the caller holds the lock of the stack. As `restore_backup`.
+
+    Raises:
+        ConfigError: code `config.stack_runs`, jobs are being worked on.
+        StoreLocked: a loader runs.
+    """
+    here = _installation(settings)
+    with _one_at_a_time(settings), writer_lock(settings.store_dir):
+        refuse_while_held(here)
+        return restore_backup(here, backup)
+
+
+def _installation(settings: Settings) -> Installation:
+    return Installation(settings.home, settings.state_url, settings.lake.url)
 
 
 def _places(settings: Settings) -> Places:

@@ -95,6 +95,7 @@ def chunk_tasks(attempt: Attempt, ref: PlanRef, models: tuple[ModelSpec, ...]) -
             triton=target,
             gaps=policy,
             frame_deadline_s=attempt.settings.jobs.frame_deadline_s,
+            priority=attempt.job.request.priority,
         )
         for chunk, frames in planned
         if len(frames)

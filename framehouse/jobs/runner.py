@@ -52,6 +52,7 @@ from framehouse.jobs.submit import connect, known_models
 from framehouse.readiness import say_ready
 from framehouse.results.opening import open_lake
 from framehouse.state import Job
+from framehouse.state.turns import owed_in_turn, take_seat
 from framehouse.state.uploads import Uploads
 from framehouse.telemetry import configure_logging, redact_uri
 from framehouse.tracing import flush
@@ -182,13 +183,23 @@ class Runner:
         due = client.get_scheduled_flow_runs_for_work_pool(
             self._settings.prefect.work_pool, scheduled_before=datetime.now(UTC)
         )
-        for response in due:
-            if not self._is_ours(response.flow_run) or (self._shortage and FREES_ROOM not in response.flow_run.tags):
+        for flow_run, job in self._in_turn([response.flow_run for response in due]):
+            if not self._is_ours(flow_run) or (self._shortage and FREES_ROOM not in flow_run.tags):
                 continue
-            is_side = self._is_side(client, response.flow_run)
-            if free[is_side] > 0 and self._claim(client, response.flow_run):
+            is_side = self._is_side(client, flow_run)
+            if free[is_side] > 0 and self._may_begin(flow_run, job) and self._claim(client, flow_run):
                 free[is_side] -= 1
-                self._fork(response.flow_run.id, is_side=is_side)
+                self._fork(flow_run.id, is_side=is_side)
+
+    def _in_turn(self, due: Sequence[FlowRun]) -> list[tuple[FlowRun, Job | None]]:
+        """Runs that are due, each with its job where it has one: highest priority first, then as they are due."""
+        known = {} if not due else self._state.jobs_of_flow_runs([str(flow_run.id) for flow_run in due])
+        found = [(flow_run, known.get(str(flow_run.id))) for flow_run in due]
+        return sorted(found, key=lambda pair: 0 if pair[1] is None else -pair[1].request.priority)
+
+    def _may_begin(self, flow_run: FlowRun, job: Job | None) -> bool:
+        """Whether the job's catalogue has a seat for it. One that is not claimed afterwards comes free by itself."""
+        return job is None or take_seat(self._state, job, str(flow_run.id), _PENDING_LIMIT_S)
 
     def _is_side(self, client: SyncPrefectClient, flow_run: FlowRun) -> bool:
         """Whether a run is no video's: a scan, a backfill, maintenance."""
@@ -305,7 +316,7 @@ class Runner:
             self._looked_at = time.monotonic()
             self._fail_without_upload()
         n_waiting, prefect = 0, self._settings.prefect
-        owed = self._state.owed_jobs(limit=prefect.max_waiting_runs + len(self._children))
+        owed = owed_in_turn(self._state, prefect.max_waiting_runs + len(self._children))
         runs = self._read_runs(client, [job for job in owed if self._may_be_lost(job)]) if look else {}
         for job in owed:
             if self._child_of(job) is not None:

@@ -27,7 +27,8 @@ NO_CAPS = Caps()
 
 def connect(settings: Settings | None = None) -> State:
     """The state database of this installation."""
-    return open_state((settings or load_settings()).state_url)
+    settings = settings or load_settings()
+    return open_state(settings.state_url, backups=settings.backups)
 
 
 def check_request(request: JobRequest, settings: Settings) -> list[ModelSpec]:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from framehouse.keep.sweep import Found, days, stat_of
+from framehouse.backups import Backups
+from framehouse.keep.sweep import Found, days, sized, stat_of
 from framehouse.store.snapshots import claim, remove_database, snapshots
 
 
@@ -139,3 +140,29 @@ class OldSnapshots:
             if mine:
                 remove_database(path)
         return mine
+
+
+@dataclass(frozen=True, slots=True)
+class OldBackups:
+    """All but the newest backups of each kind: copies before migrations, whole backups, what a restore replaced."""
+
+    backups: Backups
+    n_kept: int
+    kind: str = "backups"
+
+    def find(self) -> Iterator[Found]:
+        """Those that newer ones stand in for."""
+        backups = self.backups
+        for paths in (backups.of("state"), backups.of("store"), backups.folders("backup"), backups.folders("replaced")):
+            for path in paths[: -self.n_kept]:
+                n_files, n_bytes = sized([path])
+                yield Found(self.kind, str(path), n_files, n_bytes, f"there are {self.n_kept} newer ones")
+
+    def remove(self, found: Found) -> bool:
+        """Remove it."""
+        path = Path(found.name)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        return True

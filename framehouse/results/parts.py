@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import structlog
 from numpy.typing import NDArray
 
+from framehouse.backups import release
 from framehouse.errors import ContractViolation, MisalignedParts, ResultsError
 from framehouse.ids import instants_digest
 from framehouse.results.contract import SCHEMA_VERSION, FrameRows, dtype_of
@@ -306,11 +307,11 @@ def _from_table(header: PartHeader, table: pa.Table, record: type[FrameRows]) ->
 
 
 def to_parquet(table: pa.Table, facts: Mapping[str, str]) -> memoryview:
-    """Parquet bytes with `facts` in the metadata; the same table and facts give the same bytes.
+    """Parquet bytes with `facts` in the metadata; the same table and facts give the same bytes in one release.
 
     Page checksums cover the data and a digest covers the facts; statistics, which nothing covers, are left out.
     """
-    facts = {**facts, "schema_version": str(SCHEMA_VERSION)}
+    facts = {**facts, "schema_version": str(SCHEMA_VERSION), "release": release()}
     sink = io.BytesIO()
     options = {"compression": "zstd", "write_page_checksum": True, "write_statistics": False, "store_schema": False}
     with pq.ParquetWriter(sink, table.schema, **options) as writer:

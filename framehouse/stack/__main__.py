@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 
+from framehouse.backups import restore_mark
 from framehouse.config import load_settings, require_checkout
 from framehouse.errors import FramehouseError
 from framehouse.stack import plan_stack, single_instance
@@ -17,6 +18,10 @@ def main() -> int:
     settings = load_settings()
     root = require_checkout("the local stack")
     with single_instance(settings):
+        if restore_mark(settings.home).exists():
+            from framehouse.keep.backup import Installation, finish_restore  # noqa: PLC0415  heavy, and seldom needed
+
+            finish_restore(Installation(settings.home, settings.state_url, settings.lake.url))
         supervisor = plan_stack(settings, root)
 
         def stop(_number: int, _frame: object) -> None:

@@ -207,6 +207,8 @@ class EmbeddedTriton:
             models=_preloaded(settings),
             host=settings.stack.host,
             config_name=settings.triton.config_name,
+            cache_bytes=settings.triton.cache_bytes,
+            executions=settings.triton.executions,
         )
         self._started = self._tested = self._was_ready = False
         self._watch = HangWatch(_SILENT_S, settings.triton.request_timeout_s + _STUCK_GRACE_S)

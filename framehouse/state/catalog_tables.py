@@ -36,6 +36,8 @@ catalogs = sa.Table(
     sa.Column("scanned_at", sa.Float, nullable=True),
     sa.Column("scan_report", sa.JSON, nullable=True),
     sa.Column("scan_error", sa.JSON, nullable=True),
+    # since version 4
+    sa.Column("max_running", sa.Integer, nullable=True),
 )
 
 catalog_entries = sa.Table(

@@ -19,7 +19,8 @@ from framehouse.state.records import JobRequest
 
 @dataclass(frozen=True, slots=True)
 class CatalogWish:
-    """What a person asks for. `schedule`: five cron fields, empty for none; globs as `framehouse.catalog.globs`."""
+    """What a person asks for. `schedule`: five cron fields, empty for none; globs as `framehouse.catalog.globs`;
+    `max_running`: most of its jobs that run at once, None for no limit."""
 
     name: str
     uri: str
@@ -32,6 +33,7 @@ class CatalogWish:
     schedule: str = ""
     owner: str = ""
     allow_private: bool = True
+    max_running: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,17 @@ class Catalogs:
                     schedule=schedule[:120], schedule_spec=spec, schedule_active=active, schedule_deployment=deployment
                 )
             )
+
+    def change(self, catalog_id: str, *, priority: int | None = None, max_running: int | None = None) -> None:
+        """Other terms for its jobs; None leaves one as it is, `max_running` 0 takes the limit away.
+
+        The limit counts at once, the priority for the jobs of later scans.
+        """
+        values: dict[str, Any] = {} if priority is None else {"priority": priority}
+        if max_running is not None:
+            values["max_running"] = max_running or None
+        if values:
+            self._set(catalog_id, **values)
 
     def schedule_told(self, catalog: Catalog, deployment: str) -> None:
         """Prefect has the schedule that the caller saw here; a later wish stands."""

@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from framehouse.backups import Backups
 from framehouse.errors import JobNotFound, LeaseLost
 from framehouse.state.loads import append_load
 from framehouse.state.measures import Tally, add_counts
@@ -23,9 +24,9 @@ from framehouse.state.schema import counters, jobs, leases, load_log, uploads
 from framehouse.state.submitting import insert_rows, new_row
 
 
-def open_state(url: str, *, pooled: bool = False) -> State:
+def open_state(url: str, *, pooled: bool = False, backups: Backups | None = None) -> State:
     """Open the state database, making or upgrading its tables where needed; arguments as `opening.open_engine`."""
-    return State(open_engine(url, pooled=pooled))
+    return State(open_engine(url, pooled=pooled, backups=backups))
 
 
 class State:
@@ -105,6 +106,12 @@ class State:
             row = connection.execute(sa.select(jobs).where(jobs.c.flow_run_id == flow_run_id)).mappings().first()
         return None if row is None else _job(row)
 
+    def jobs_of_flow_runs(self, flow_run_ids: Sequence[str]) -> dict[str, Job]:
+        """The jobs that these Prefect runs work on, by run; runs of no job are left out."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(jobs).where(jobs.c.flow_run_id.in_(flow_run_ids))).mappings()
+            return {row["flow_run_id"]: _job(row) for row in rows}
+
     def list_jobs(
         self,
         *,
@@ -133,11 +140,15 @@ class State:
         with self._engine.connect() as connection:
             return connection.execute(sa.select(sa.func.count()).select_from(jobs).where(*mine)).scalar_one()
 
-    def owed_jobs(self, limit: int | None = None) -> list[Job]:
+    def owed_jobs(
+        self, limit: int | None = None, *, budget: str | None = None, without: Sequence[str] = ()
+    ) -> list[Job]:
         """Unfinished jobs that no live lease holds, whose upload is here, and whose outcome is not on its way.
 
-        Highest priority first, then oldest; the first `limit` of them.
+        Highest priority first, then oldest; the first `limit` of them. Only those of a `budget`, or of none of those in
+        `without`.
         """
+        wanted = jobs.c.budget.not_in(without) if budget is None else jobs.c.budget == budget
         held = sa.select(leases.c.name).where(leases.c.expires_at > time.time())
         on_their_way = sa.select(uploads.c.upload_id).where(uploads.c.completed_at.is_(None))
         query = (
@@ -145,6 +156,7 @@ class State:
             .where(jobs.c.status.in_(["queued", "running"]), jobs.c.outcome.is_(None))
             .where(sa.literal("job/").concat(jobs.c.job_id).not_in(held))
             .where(sa.or_(jobs.c.upload_id.is_(None), jobs.c.upload_id.not_in(on_their_way)))
+            .where(wanted)
             .order_by(jobs.c.priority.desc(), jobs.c.submitted_at, jobs.c.job_id)
             .limit(limit)
         )
@@ -345,22 +357,11 @@ class State:
 
     def acquire(self, name: str, owner: str, ttl_s: float) -> Lease | None:
         """Take a lease if it is free, expired, or already ours; None when somebody else holds it."""
-        now = time.time()
         if not self._has_lease_row(name):
             with suppress(IntegrityError), self._write() as connection:  # somebody else's insert is as good
-                connection.execute(leases.insert().values(name=name, owner="", fence=0, expires_at=0.0))
+                connection.execute(leases.insert().values(_new_lease(name)))
         with self._write() as connection:
-            row = connection.execute(sa.select(leases).where(leases.c.name == name)).mappings().one()
-            is_ours = row["owner"] == owner and row["expires_at"] > now
-            if row["expires_at"] > now and not is_ours:
-                return None
-            fence = row["fence"] + (0 if is_ours else 1)
-            taken = connection.execute(
-                leases.update()
-                .where(leases.c.name == name, leases.c.fence == row["fence"], leases.c.owner == row["owner"])
-                .values(owner=owner, fence=fence, expires_at=now + ttl_s)
-            )
-        return Lease(name, owner, fence) if taken.rowcount == 1 else None
+            return take_lease(connection, name, owner, ttl_s)
 
     def lease_owners(self, prefix: str) -> set[str]:
         """Who holds live leases whose name begins so."""
@@ -483,6 +484,29 @@ class State:
             if found:
                 connection.execute(jobs.update().where(ready).values(status=jobs.c.outcome, finished_at=time.time()))
         return found
+
+
+def take_lease(connection: sa.Connection, name: str, owner: str, ttl_s: float) -> Lease | None:
+    """Take a lease inside the caller's transaction, as `State.acquire`."""
+    now = time.time()
+    row = connection.execute(sa.select(leases).where(leases.c.name == name)).mappings().first()
+    if row is None:
+        connection.execute(leases.insert().values(_new_lease(name)))
+        return take_lease(connection, name, owner, ttl_s)
+    is_ours = row["owner"] == owner and row["expires_at"] > now
+    if row["expires_at"] > now and not is_ours:
+        return None
+    fence = row["fence"] + (0 if is_ours else 1)
+    taken = connection.execute(
+        leases.update()
+        .where(leases.c.name == name, leases.c.fence == row["fence"], leases.c.owner == row["owner"])
+        .values(owner=owner, fence=fence, expires_at=now + ttl_s)
+    )
+    return Lease(name, owner, fence) if taken.rowcount == 1 else None
+
+
+def _new_lease(name: str) -> dict[str, Any]:
+    return {"name": name, "owner": "", "fence": 0, "expires_at": 0.0}
 
 
 def _same(lease: Lease) -> tuple[sa.ColumnElement[bool], ...]:

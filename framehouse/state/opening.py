@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.exc import OperationalError
 
+from framehouse.backups import Backups, release
 from framehouse.errors import ConfigError, MigrationError
 from framehouse.state import catalog_tables, shares_table  # noqa: F401  their tables are made with the others
+from framehouse.state.copying import copy_state, refuse_later
 from framehouse.state.schema import SCHEMA_VERSION, counters, jobs, metadata, schema_version
+
+log = structlog.get_logger(__name__)
 
 _BUSY_TIMEOUT_MS = 30_000
 _CREATE_LOCK = 0x46726D48  # any constant of ours
@@ -20,30 +25,32 @@ _POOLED = 4
 """Transactions at once in a server of many threads: more only wait for each other, and no transaction opens another."""
 
 
-def open_engine(url: str, *, pooled: bool = False) -> sa.Engine:
+def open_engine(url: str, *, pooled: bool = False, backups: Backups | None = None) -> sa.Engine:
     """Open the state database, making its tables on first use and adding what a release before did not have.
 
     Args:
         url: SQLAlchemy URL.
         pooled: keep connections open between transactions; not for a process that forks.
+        backups: where a copy goes before tables of an earlier release are changed; None never changes any.
 
     Raises:
         ConfigError: the URL is wrong or nothing answers there.
-        MigrationError: the database was written by a later release.
+        MigrationError: the database was written by a later release, or by an earlier one and there are no `backups`.
+        StoreError: code `store.backup` or `store.disk_full`, no copy could be taken; nothing is changed.
     """
     try:
-        engine = _engine(url, pooled)
-        if _version(engine) < SCHEMA_VERSION:
-            _make(engine)
-        if (found := _version(engine)) > SCHEMA_VERSION:
-            raise MigrationError(f"the state database has version {found}, this release knows {SCHEMA_VERSION}")
+        engine = bare_engine(url, pooled=pooled)
+        if version_of(engine) < SCHEMA_VERSION:
+            _make(engine, backups)
+        refuse_later(version_of(engine), "the state database")
     except (OperationalError, sa.exc.ArgumentError) as error:
         shown = sa.make_url(url).render_as_string(hide_password=True) if "://" in url else url
         raise ConfigError(f"cannot open the state database {shown}", code="config.state") from error
     return engine
 
 
-def _engine(url: str, pooled: bool) -> sa.Engine:
+def bare_engine(url: str, *, pooled: bool = False) -> sa.Engine:
+    """The state database as it is, of whatever release; nothing is made or changed."""
     parsed = sa.make_url(url)
     kept: dict[str, Any] = {"poolclass": sa.pool.NullPool}
     if pooled:
@@ -63,7 +70,7 @@ def _engine(url: str, pooled: bool) -> sa.Engine:
     return engine
 
 
-def _version(engine: sa.Engine) -> int:
+def version_of(engine: sa.Engine) -> int:
     """Version of the tables; 0 where there are none."""
     if not sa.inspect(engine).has_table(schema_version.name):
         return 0
@@ -71,34 +78,68 @@ def _version(engine: sa.Engine) -> int:
         return connection.execute(sa.select(sa.func.max(schema_version.c.version))).scalar() or 0
 
 
-def _make(engine: sa.Engine) -> None:
-    """Make the tables and columns that are missing; several processes may want to at once."""
-    with engine.begin() as connection:
-        if engine.dialect.name == "sqlite":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        elif engine.dialect.name == "postgresql":
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_CREATE_LOCK})")
-        inspector = sa.inspect(connection)
-        is_new = not inspector.has_table(schema_version.name)
-        if (
-            not is_new
-            and connection.execute(sa.select(sa.func.max(schema_version.c.version))).scalar() == SCHEMA_VERSION
-        ):
-            return
-        if not is_new:
-            _add_columns(connection, {column["name"] for column in inspector.get_columns(jobs.name)})
-        metadata.create_all(connection)
-        connection.execute(schema_version.insert().values(version=SCHEMA_VERSION))
-        if is_new:
-            connection.execute(counters.insert().values(name="load", value=0))
+def _make(engine: sa.Engine, backups: Backups | None) -> None:
+    """Make the tables and columns that are missing, in one transaction; several processes may want to at once."""
+    copy: Path | None = None
+    try:
+        with engine.begin() as connection:
+            found = _locked_version(engine, connection)
+            if found >= SCHEMA_VERSION:
+                return
+            if found:
+                copy = _copy_first(engine, found, backups)
+                _add_columns(connection, sa.inspect(connection))
+            metadata.create_all(connection)
+            connection.execute(schema_version.insert().values(version=SCHEMA_VERSION))
+            if not found:
+                connection.execute(counters.insert().values(name="load", value=0))
+    except Exception:
+        if copy is not None:  # all is as it was
+            copy.unlink(missing_ok=True)
+        raise
+    if copy is not None:
+        log.info("state database brought forward", before=found, now=SCHEMA_VERSION, release=release(), copy=str(copy))
 
 
-def _add_columns(connection: sa.Connection, present: set[str]) -> None:
-    """Columns that `jobs` got after its first release."""
-    for column in jobs.columns:
-        if column.name not in present:
-            made = sa.schema.CreateColumn(column).compile(dialect=connection.dialect)
-            connection.exec_driver_sql(f"ALTER TABLE {jobs.name} ADD COLUMN {made}")
+def _locked_version(engine: sa.Engine, connection: sa.Connection) -> int:
+    """Version of the tables, which nobody else changes or writes to until the transaction ends; 0 without tables."""
+    if engine.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    elif engine.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_CREATE_LOCK})")
+    present = set(sa.inspect(connection).get_table_names())
+    if schema_version.name not in present:
+        return 0
+    found = int(connection.execute(sa.select(sa.func.max(schema_version.c.version))).scalar() or 0)
+    if engine.dialect.name == "postgresql" and found < SCHEMA_VERSION:
+        known = ", ".join(name for name in metadata.tables if name in present)
+        connection.exec_driver_sql(f"LOCK TABLE {known} IN EXCLUSIVE MODE")  # readers, as the copy is, go on
+    return found
+
+
+def _copy_first(engine: sa.Engine, version: int, backups: Backups | None) -> Path | None:
+    if backups is None:
+        raise MigrationError(
+            f"the state database has version {version}, this release works with {SCHEMA_VERSION}",
+            hint="bring it forward, with a backup first: framehouse db migrate",
+        )
+    if not backups.wanted:
+        return None
+    copy = backups.new_path("state", version)
+    copy_state(engine, copy)
+    return copy
+
+
+def _add_columns(connection: sa.Connection, inspector: sa.Inspector) -> None:
+    """Columns that tables got after their first release."""
+    for table in (jobs, catalog_tables.catalogs):
+        if not inspector.has_table(table.name):
+            continue
+        present = {column["name"] for column in inspector.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in present:
+                made = sa.schema.CreateColumn(column).compile(dialect=connection.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {made}")
 
 
 @contextmanager

@@ -176,7 +176,7 @@ deliveries = sa.Table(
     sa.UniqueConstraint("event_id", "webhook_id"),
 )
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """1: jobs, leases, load log. 2: who asked for a job and how; keys, uploads, webhooks and their deliveries.
 3: shares; catalogues and their entries (`catalog_tables`); what of a video a job is about, its estimate; budgets.
-4: measures, and what each model of a job has cost."""
+4: how many jobs of a catalogue run at once. 5: measures, and what each model of a job has cost."""

@@ -9,8 +9,6 @@ next start goes on with the loading file as it was committed.
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -22,16 +20,18 @@ from typing import Literal, Self
 import duckdb
 import structlog
 
-from framehouse.errors import StoreError
-from framehouse.results.files import flush_folder, no_room_named
+from framehouse.backups import Backups
+from framehouse.errors import MigrationError, StoreError
+from framehouse.results.files import flush_folder
 from framehouse.results.lake import Lake
 from framehouse.store.connection import fetch, reading, transaction, writing
 from framehouse.store.forget import forget_video
 from framehouse.store.load import Loaded, SetAside, load_job, load_parts, load_video
 from framehouse.store.load_finding import load_finding
-from framehouse.store.migrate import is_current, migrate
+from framehouse.store.migrate import is_current, migrate, migrations, schema_version
 from framehouse.store.snapshots import (
     claim,
+    copy_database,
     current_snapshot,
     loading_path,
     number_of,
@@ -88,6 +88,7 @@ class Publisher:
         confidence: default threshold of the views, 0..1.
         prices: of a CPU hour, a GPU hour and a fetched GB, and the currency, by spaces.
         mend: accept a current snapshot that cannot be read; only `replace` makes sense then.
+        backups: where a copy goes before tables of an earlier release are changed; None never changes any.
 
     Raises:
         StoreLocked: another process is the writer.
@@ -103,8 +104,9 @@ class Publisher:
         confidence: float = DEFAULT_CONFIDENCE,
         prices: str = NO_PRICES,
         mend: bool = False,
+        backups: Backups | None = None,
     ) -> None:
-        self._store_dir, self._lake = store_dir, lake
+        self._store_dir, self._lake, self._backups = store_dir, lake, backups
         self._views = ViewSettings(str(confidence), prices)
         self._stack = ExitStack()
         self._stack.enter_context(writer_lock(store_dir))
@@ -143,9 +145,12 @@ class Publisher:
         return self.published_seq
 
     def need_bytes(self) -> int:
-        """Bytes that the next publish takes besides what is new: a copy of the current file where none rests."""
-        rests = len(snapshots(self._store_dir)) > 1
-        return 0 if self._current is None or rests else self._current.stat().st_size
+        """Bytes that the next publish takes besides what is new: a copy of the current file where none rests, and one
+        before its tables are changed."""
+        if self._current is None:
+            return 0
+        n_copies = int(len(snapshots(self._store_dir)) < 2) + int(self._is_earlier() and self._backups is not None)
+        return n_copies * self._current.stat().st_size
 
     def apply_and_publish(self, entries: Sequence[LoadEntry]) -> int:
         """Load and publish; return the largest number in the published snapshot. See `publish`."""
@@ -163,16 +168,18 @@ class Publisher:
 
         Raises:
             StoreError: code `store.disk_full` or `store.write`; the published snapshot stays, the next call goes on.
+            MigrationError: the tables are of an earlier release, and there are no `backups`.
         """
         fresh = [entry for entry in entries if entry.seq > self.published_seq]
         if self._facts and self._facts.is_current(self._views) and not fresh:
             return None
         started = time.monotonic()
+        self._copy_first()
         loading, receipts = self._load_into_some_file(fresh)
         # The former current rests now, and lacks exactly what is fresh.
         seq = max([self.published_seq, *(entry.seq for entry in fresh)])
         generation = self._facts.generation if self._facts else ""
-        self._turn(loading, Facts(seq, tuple(fresh), generation, self._views, True))
+        self._turn(loading, Facts(seq, tuple(fresh), generation, self._views, True, max(migrations())))
         aside = tuple(item for receipt in receipts for item in receipt.set_aside)
         assert self._current is not None
         done = Published(self.published_seq, self._current, len(receipts), aside, time.monotonic() - started)
@@ -196,9 +203,36 @@ class Publisher:
                     note(connection, entry)
             fill(connection)
             connection.execute("CHECKPOINT")
-        self._turn(path, Facts(self.published_seq, known, generation, self._views, True))
+        self._turn(path, Facts(self.published_seq, known, generation, self._views, True, max(migrations())))
         assert self._current is not None
         return self._current
+
+    def _is_earlier(self) -> bool:
+        return self._facts is not None and self._facts.schema_version < max(migrations())
+
+    def _copy_first(self) -> None:
+        """Before tables are changed; once for a snapshot, however often its migration is tried."""
+        if not self._is_earlier() or self._current is None or self._facts is None:
+            return
+        version = self._facts.schema_version
+        if self._backups is None:
+            raise MigrationError(
+                f"the database has schema {version}, this release works with {max(migrations())}",
+                hint="bring it forward, with a backup first: framehouse db migrate",
+            )
+        facts = self._current.stat()
+        known = [path.stat() for path in self._backups.of("store")]
+        if self._backups.wanted and (facts.st_mtime_ns, facts.st_size) not in [
+            (k.st_mtime_ns, k.st_size) for k in known
+        ]:
+            copy = self._backups.new_path("store", version)
+            try:
+                copy_database(self._current, copy)
+            except OSError as error:
+                raise StoreError(
+                    f"no copy before the migration: {error.strerror}: {copy.parent}", code="store.backup"
+                ) from error
+            log.info("copied before the migration", before=version, now=max(migrations()), copy=str(copy))
 
     def _load_into_some_file(self, fresh: Sequence[LoadEntry]) -> tuple[Path, list[Loaded]]:
         loading = loading_path(self._store_dir, self._next_number())
@@ -234,12 +268,7 @@ class Publisher:
     def _copy_current(self, loading: Path) -> None:
         if self._current is None:
             return
-        copy = self._store_dir / f".copy-{loading.name}"
-        with no_room_named(self._store_dir):
-            shutil.copyfile(self._current, copy)
-            with copy.open("rb") as file:
-                os.fsync(file.fileno())
-        copy.rename(loading)
+        copy_database(self._current, loading)
 
     def _load_into(self, loading: Path, fresh: Sequence[LoadEntry]) -> list[Loaded]:
         with writing(loading) as connection:
@@ -308,6 +337,7 @@ class Facts:
     generation: str
     views: ViewSettings
     has_current_schema: bool
+    schema_version: int
 
     def is_current(self, views: ViewSettings) -> bool:
         """Whether it needs no publish by itself."""
@@ -341,13 +371,20 @@ def read_facts(store_dir: Path) -> Facts:
         entries = tuple(LoadEntry(*row) for row in rows)
         generation = read_fact(connection, "generation")
         views = ViewSettings(read_fact(connection, "confidence"), read_fact(connection, "prices"))
-    return Facts(entries[-1].seq if entries else 0, entries, generation, views, schema)
+        version = schema_version(connection)
+    return Facts(entries[-1].seq if entries else 0, entries, generation, views, schema, version)
 
 
 def newest(entries: Iterable[LoadEntry]) -> list[LoadEntry]:
     """The newest entry of each key, in order of number."""
     by_key = {entry.key: entry for entry in sorted(entries, key=lambda entry: entry.seq)}
     return sorted(by_key.values(), key=lambda entry: entry.seq)
+
+
+def mark_of(database: Path) -> tuple[int, int]:
+    """What tells a closed file from another: time of change in ns, bytes. A copy has those of what it copies."""
+    facts = database.stat()
+    return facts.st_mtime_ns, facts.st_size
 
 
 def note(connection: duckdb.DuckDBPyConnection, entry: LoadEntry) -> None:

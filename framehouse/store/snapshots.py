@@ -16,13 +16,16 @@ import fcntl
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from framehouse.errors import StoreError, StoreLocked
-from framehouse.results.files import make_folder, write_whole
+from framehouse.results.files import flush_folder, make_folder, no_room_named, write_whole
 
+_COPY_TRIES = 40
+_COPY_PAUSE_S = 0.025
 _SNAPSHOT = re.compile(r"snapshot-(\d+)\.duckdb")
 
 
@@ -76,6 +79,48 @@ def remove_database(path: Path) -> None:
     """Remove a database file with its log, if there."""
     path.unlink(missing_ok=True)
     path.with_name(path.name + ".wal").unlink(missing_ok=True)
+
+
+def copy_database(closed: Path, copy: Path) -> None:
+    """Copy a database file that nobody writes; the copy is whole or not there, and has the same time of change.
+
+    Raises:
+        StoreError: code `store.disk_full`.
+    """
+    draft = copy.with_name(f".{copy.name}.tmp")
+    with no_room_named(copy.parent):
+        make_folder(copy.parent)
+        try:
+            shutil.copy2(closed, draft)
+            with draft.open("rb") as file:
+                os.fsync(file.fileno())
+            draft.replace(copy)
+        finally:
+            draft.unlink(missing_ok=True)
+        flush_folder(copy.parent)
+
+
+def copy_current(store_dir: Path, folder: Path) -> Path | None:
+    """Copy the published snapshot into a folder, also while others are published; None when nothing was published.
+
+    Raises:
+        StoreError: code `store.damaged`, `store.open` or `store.disk_full`.
+    """
+    for _ in range(_COPY_TRIES):
+        try:
+            snapshot = current_snapshot(store_dir)
+        except StoreError as error:
+            if error.code == "store.empty":
+                return None
+            raise
+        with reading_lock(snapshot) as is_ours:
+            if is_ours and snapshot.exists():
+                copy_database(snapshot, folder / snapshot.name)
+                return folder / snapshot.name
+        time.sleep(_COPY_PAUSE_S)  # it turned while we came: ask for the pointer again
+    raise StoreError(
+        f"{snapshot.name} cannot be copied", code="store.open", hint="if it stays so: framehouse db rebuild"
+    )
 
 
 @contextmanager
@@ -153,7 +198,7 @@ def sweep(store_dir: Path, keep: set[Path]) -> None:
             with claim(snapshot) as mine:
                 if mine:
                     remove_database(snapshot)
-    for leftover in [*store_dir.glob("loading-*"), *store_dir.glob(".copy-*")]:
+    for leftover in [*store_dir.glob("loading-*"), *store_dir.glob(".copy-*"), *store_dir.glob(".loading-*")]:
         if leftover.is_dir():
             shutil.rmtree(leftover)
         elif leftover not in keep and leftover.with_suffix("") not in keep:

@@ -41,6 +41,7 @@ MODULES = (
     "ports",
     "repositories",
     "room",
+    "backups",
     "samples",
 )
 EMPTY = {

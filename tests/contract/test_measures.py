@@ -73,14 +73,14 @@ def test_an_ended_job_is_counted_by_its_outcome(url: str) -> None:
     state.close()
 
 
-def test_a_database_of_the_third_version_gets_the_tables(url: str) -> None:
+def test_a_database_of_the_fourth_version_gets_the_tables(url: str) -> None:
     old: State = open_state(url)
     job_id = old.submit(JobRequest("clip.mp4", ("detector",)))
     with old.engine.begin() as connection:
         for table in ("measures", "job_costs"):
             connection.exec_driver_sql(f"DROP TABLE {table}")
         connection.exec_driver_sql("DELETE FROM schema_version")
-        connection.exec_driver_sql("INSERT INTO schema_version VALUES (3)")
+        connection.exec_driver_sql("INSERT INTO schema_version VALUES (4)")
     old.close()
     state = open_state(url)
     assert state.job(job_id).status == "queued"

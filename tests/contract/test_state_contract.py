@@ -6,14 +6,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from framehouse.backups import Backups
 from framehouse.errors import ConfigError, JobNotFound, LeaseLost, MigrationError
 from framehouse.state import JobRequest, Origin, State, open_state
+from framehouse.state.budgets import catalog_budget
+from framehouse.state.catalogs import Catalogs, CatalogWish
 from framehouse.state.shares import Shares
 from framehouse.state.tallies import take_tallies
+from framehouse.state.turns import owed_in_turn, take_seat
 from framehouse.state.uploads import Uploads
 
 REQUEST = JobRequest("clip.mp4", ("detector",), "5", 0.4)
@@ -123,6 +128,52 @@ def test_owed_is_what_is_not_over_and_not_held(state: State) -> None:
     state.conclude(concluded, "done", [])
     state.conclude(cancelled, "cancelled", [])
     assert [job.job_id for job in state.owed_jobs()] == [high, low]
+
+
+def limited(state: State, name: str, max_running: int | None) -> str:
+    """A catalogue with a limit; returns the budget that marks its jobs."""
+    Catalogs(state.engine).add(CatalogWish(name, "/videos", ("detector",), max_running=max_running))
+    return catalog_budget(name)
+
+
+def test_a_limited_catalogue_keeps_nobody_else_waiting(state: State) -> None:
+    budget, open_budget = limited(state, "long", 2), limited(state, "open", None)
+    long = [state.submit(replace(REQUEST, budget=budget, priority=9)) for _ in range(8)]
+    short = [state.submit(replace(REQUEST, budget=b)) for b in ("", open_budget, "budget of other things")]
+    assert [job.job_id for job in owed_in_turn(state, 100)] == [*long[:2], *short]
+    assert [job.job_id for job in owed_in_turn(state, 1)] == long[:1]
+    assert state.acquire(f"job/{long[0]}", "a", 60.0)
+    assert [job.job_id for job in owed_in_turn(state, 100)] == [long[1], *short]
+    urgent = state.submit(replace(REQUEST, budget=budget, priority=10))
+    assert [job.job_id for job in owed_in_turn(state, 100)] == [urgent, *short]
+    catalogs = Catalogs(state.engine)
+    catalogs.change(catalogs.get("long").catalog_id, max_running=1)
+    assert [job.job_id for job in owed_in_turn(state, 100)] == short
+    catalogs.change(catalogs.get("long").catalog_id, max_running=0)
+    assert [job.job_id for job in owed_in_turn(state, 100)] == [urgent, *long[1:], *short]
+
+
+def test_of_many_runners_that_want_the_last_seats_as_many_get_one(state: State) -> None:
+    budget = limited(state, "long", 3)
+    jobs = [state.job(state.submit(replace(REQUEST, budget=budget))) for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        got = list(pool.map(lambda job: take_seat(state, job, f"run of {job.job_id}", 60.0), jobs))
+    assert sum(got) == 3
+    seated = next(job for job, has in zip(jobs, got, strict=True) if has)
+    refused = next(job for job, has in zip(jobs, got, strict=True) if not has)
+    assert not state.is_held(f"job/{refused.job_id}"), "who gets no seat holds nothing"
+    assert take_seat(state, seated, f"run of {seated.job_id}", 60.0), "its own seat it has"
+    lease = state.acquire(f"job/{seated.job_id}", f"run of {seated.job_id}", 60.0)
+    assert lease is not None, "the run takes over what was taken for it"
+    state.release(lease)
+    assert take_seat(state, refused, "late", 60.0)
+
+
+def test_a_job_of_no_limited_catalogue_needs_no_seat(state: State) -> None:
+    job = state.job(state.submit(replace(REQUEST, budget=limited(state, "open", None))))
+    assert take_seat(state, job, "a", 60.0)
+    assert take_seat(state, state.job(state.submit(REQUEST)), "a", 60.0)
+    assert not state.is_held(f"job/{job.job_id}")
 
 
 def test_attempts_that_settle_nothing_new_are_counted(state: State) -> None:
@@ -258,21 +309,26 @@ def test_a_wrong_url_is_one_line_without_its_password() -> None:
     assert caught.value.code == "config.state"
 
 
-def test_a_database_of_the_first_version_is_brought_up_to_date_by_many_at_once(url: str) -> None:
+def test_a_database_of_the_first_version_is_brought_up_to_date_by_many_at_once(url: str, tmp_path: Path) -> None:
     old = open_state(url)
     job_id = old.submit(REQUEST, client_token="t")
+    limited(old, "kept", None)
     with old.engine.begin() as connection:
         for column in ("owner", "wire", "upload_id"):
             connection.exec_driver_sql(f"ALTER TABLE jobs DROP COLUMN {column}")
+        connection.exec_driver_sql("ALTER TABLE catalogs DROP COLUMN max_running")
         for table in ("api_keys", "uploads", "webhooks", "deliveries"):
             connection.exec_driver_sql(f"DROP TABLE {table}")
         connection.exec_driver_sql("DELETE FROM schema_version")
         connection.exec_driver_sql("INSERT INTO schema_version VALUES (1)")
     old.close()
+    backups = Backups(tmp_path / "backups")
     with ThreadPoolExecutor(4) as pool:
-        opened = list(pool.map(open_state, [url] * 4))
+        opened = list(pool.map(lambda url: open_state(url, backups=backups), [url] * 4))
+    assert len(backups.of("state")) == 1
     job = opened[0].job(job_id)
     assert (job.request, job.origin, job.status) == (REQUEST, Origin(), "queued")
+    assert Catalogs(opened[0].engine).get("kept").wish.max_running is None
     wire = ({"model_id": "detector", "model_version": "1", "inference_type": "object-detection"},)
     later = opened[1].submit(REQUEST, origin=Origin("k_1", wire, "u_1"), client_token="t")
     assert opened[2].job(later).origin == Origin("k_1", wire, "u_1")

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from framehouse.backups import Backups
 from framehouse.errors import StoreError
 from framehouse.results.indexes import read_index
 from framehouse.results.lake import Lake
@@ -91,7 +92,7 @@ def test_it_holds_every_kind_of_outcome() -> None:
 
 
 def test_the_state_opens_and_lists_the_jobs(kept: Path) -> None:
-    state = open_state(f"sqlite:///{kept / 'state' / 'state.db'}")
+    state = open_state(f"sqlite:///{kept / 'state' / 'state.db'}", backups=Backups(kept / "backups"))
     jobs = {job.job_id: job for job in state.list_jobs()}
     assert jobs.keys() == JOBS.keys()
     for job_id, job in jobs.items():
@@ -110,7 +111,7 @@ def test_the_state_opens_and_lists_the_jobs(kept: Path) -> None:
 
 
 def test_the_state_goes_on(kept: Path) -> None:
-    state = open_state(f"sqlite:///{kept / 'state' / 'state.db'}")
+    state = open_state(f"sqlite:///{kept / 'state' / 'state.db'}", backups=Backups(kept / "backups"))
     last = state.last_load_seq()
     assert state.request_load([("v_new", "d")]) == last + 1
     failed = next(job_id for job_id, job in JOBS.items() if job["status"] == "failed")
@@ -207,7 +208,7 @@ def test_a_rebuild_from_the_lake_gives_the_same_tables(lake: Lake, tmp_path: Pat
 
 
 def test_the_loader_goes_on_from_the_snapshot(kept: Path, lake: Lake) -> None:
-    with Publisher(kept / "store", lake) as publisher:
+    with Publisher(kept / "store", lake, backups=Backups(kept / "backups")) as publisher:
         last = publisher.published_seq
         assert last > 0
         again = [LoadEntry(last + 1 + i, "job", job_id=job_id) for i, job_id in enumerate(lake.job_ids())]

@@ -16,6 +16,7 @@ import httpx
 import pytest
 import yaml
 
+from framehouse.state import Job, State, open_state
 from local_stack import Stack
 from media import Recipe, write
 
@@ -216,6 +217,33 @@ def test_a_catalogue_has_a_budget_and_a_backfill_of_its_own(stack: Stack, tmp_pa
     assert [(job["status"], job["models"]) for job in done] == [("done", ["tags/1"])] * 2
     assert json.loads(stack.ok(*asked, "--json")) == []
     stack.ok("catalog", "remove", "capped")
+
+
+def test_of_a_limited_catalogue_one_job_runs_at_a_time(stack: Stack, tmp_path: Path) -> None:
+    folder = tmp_path / "limited"
+    folder.mkdir()
+    for i in range(4):
+        video(folder, f"{i}.mp4", 1200 + 40 * i)
+    stack.ok("catalog", "add", str(folder), "--name", "limited", "--fps", "2", "--max-running", "3")
+    changed = json.loads(stack.ok("catalog", "set", "limited", "--max-running", "1", "--json"))
+    assert changed["max_running"] == 1
+    scan(stack, "limited")
+    ids = [job["job_id"] for job in jobs_in(stack, folder)]
+    state, at_once = open_state(f"sqlite:///{stack.home / 'state' / 'state.db'}"), set()
+    until("all are over", stack, lambda: all(job.is_final for job in held(state, ids, at_once)))
+    assert at_once <= {0, 1}
+    assert 1 in at_once
+    assert {job.status for job in state.list_jobs(job_ids=ids)} == {"done"}
+    stack.ok("catalog", "remove", "limited")
+
+
+def held(state: State, ids: list[str], at_once: set[int]) -> list[Job]:
+    """The jobs, once it was noted a few times how many of them runs hold at once."""
+    for _ in range(20):
+        owners = state.lease_owners("job/")
+        at_once.add(sum(job.flow_run_id in owners for job in state.list_jobs(job_ids=ids)))
+        time.sleep(0.02)
+    return state.list_jobs(job_ids=ids)
 
 
 def jobs_in(stack: Stack, folder: Path) -> list[dict[str, Any]]:

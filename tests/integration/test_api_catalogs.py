@@ -63,6 +63,13 @@ def test_a_catalogue_from_its_making_to_its_end(client: TestClient, folder: Path
     assert [c["name"] for c in client.get("/v1/catalogs").json()["catalogs"]] == ["videos"]
     assert client.put("/v1/catalogs/videos/schedule", json={"schedule": ""}).json()["schedule"] == ""
     assert client.put("/v1/catalogs/videos/schedule", json={"schedule": "61 * * * *"}).status_code == 400
+    assert found["max_running"] is None
+    changed = client.patch("/v1/catalogs/videos", json={"max_running": 3}).json()
+    assert (changed["max_running"], changed["priority"]) == (3, 0)
+    changed = client.patch("/v1/catalogs/videos", json={"max_running": 0, "priority": 7}).json()
+    assert (changed["max_running"], changed["priority"]) == (None, 7)
+    assert client.patch("/v1/catalogs/videos", json={"max_running": -1}).status_code == 422
+    assert client.patch("/v1/catalogs/none", json={"max_running": 1}).status_code == 404
     assert client.delete("/v1/catalogs/videos").status_code == 204
     assert client.get("/v1/catalogs/videos").status_code == 404
     assert len(state_of(client).list_jobs()) == 1, "its jobs stay"

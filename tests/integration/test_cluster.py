@@ -114,6 +114,24 @@ def test_never_more_than_the_window_is_in_flight(cluster: Cluster, window: int, 
     assert max(ahead) == allowed
 
 
+def test_a_share_that_shrinks_and_grows_is_kept_to(cluster: Cluster) -> None:
+    """Four slots of its own, then one while others want theirs, then four again; nothing is taken back."""
+    asked: list[int] = []
+
+    def share(n_slots: int) -> int:
+        asked.append(n_slots)
+        return 1 if 6 <= n_ended < 14 else n_slots
+
+    tasks, n_ended, ahead = Watched(range(24)), 0, []
+    for _ in run_chunks(cluster.address, work.double, tasks, window=4, share=share):
+        ahead.append(tasks.n_taken - n_ended)
+        n_ended += 1
+    assert (n_ended, set(asked)) == (24, {4})
+    assert max(ahead[:6]) == 4
+    assert set(ahead[10:14]) == {1}
+    assert max(ahead[15:]) == 4
+
+
 def test_waiting_is_told_while_a_chunk_runs(cluster: Cluster) -> None:
     told: list[float] = []
     list(run_chunks(cluster.address, work.slow_double, [1], on_wait=lambda: told.append(time.monotonic())))

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +28,8 @@ from framehouse.jobs.schedules import SCAN_CATALOG
 from framehouse.results.lake import Lake
 from framehouse.state import Job, JobRequest, Origin, open_state
 from framehouse.state import State as Jobs
+from framehouse.state.budgets import catalog_budget
+from framehouse.state.catalogs import Catalogs, CatalogWish
 from framehouse.state.uploads import Uploads
 
 pytestmark = pytest.mark.real("prefect")
@@ -494,6 +496,64 @@ def test_scans_have_slots_of_their_own(bench: Bench, monkeypatch: pytest.MonkeyP
     bench.runner._take_runs(bench.client)  # type: ignore[arg-type]
     assert begun[6:] == [(scans[2].id, True)]
     bench.runner._children.clear()
+
+
+@pytest.fixture
+def begun(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
+    """The runs that the runner began, in order; no process is made for them."""
+    found: list[UUID] = []
+
+    def fork(_runner: Runner, flow_run_id: UUID, *, is_side: bool) -> None:
+        found.append(flow_run_id)
+        bench.runner._children[len(found)] = _Child(len(found), flow_run_id, is_side)
+
+    monkeypatch.setattr(Runner, "_fork", fork)
+    monkeypatch.setattr(Runner, "_claim", lambda *_: True)
+    return found
+
+
+def take(bench: Bench, job_ids: list[str]) -> None:
+    """Have the runs of these jobs due, in this order, and one round of taking."""
+    runs = [bench.run_of(job_id) for job_id in job_ids]
+    bench.client.scheduled = [FlowRun(id=run, flow_id=UUID(int=2), deployment_id=UUID(int=1)) for run in runs]
+    bench.runner._asked_at = -1e9
+    bench.runner._take_runs(bench.client)  # type: ignore[arg-type]
+
+
+def test_the_highest_priority_begins_first_whenever_it_came(bench: Bench, begun: list[UUID]) -> None:
+    jobs = [bench.jobs.submit(replace(REQUEST, priority=priority)) for priority in (0, 0, -5, 7, 0, 9)]
+    bench.rounds()
+    take(bench, jobs)
+    assert begun == [bench.run_of(jobs[i]) for i in (5, 3, 0, 1)]
+    bench.runner._children.clear()
+
+
+def test_no_more_of_a_catalogue_begin_than_it_allows(bench: Bench, begun: list[UUID]) -> None:
+    """Even where runs were made before the limit was set. The rest of the slots goes to others."""
+    catalogs = Catalogs(bench.jobs.engine)
+    catalogs.add(CatalogWish("long", "/videos", ("detector",)))
+    long = [bench.jobs.submit(replace(REQUEST, budget=catalog_budget("long"), priority=1)) for _ in range(6)]
+    short = [bench.jobs.submit(REQUEST) for _ in range(2)]
+    bench.rounds()
+    catalogs.change(catalogs.get("long").catalog_id, max_running=2)
+    take(bench, long + short)
+    assert begun == [bench.run_of(job_id) for job_id in (*long[:2], *short)]
+    bench.runner._children.clear()
+    take(bench, long[2:])
+    assert len(begun) == 4, "its two seats are taken"
+    bench.jobs.break_lease(f"job/{long[0]}", owner=str(bench.run_of(long[0])))
+    take(bench, long[2:])
+    assert begun[4:] == [bench.run_of(long[2])]
+    bench.runner._children.clear()
+
+
+def test_runs_are_made_of_a_limited_catalogue_only_as_it_has_room(new_bench: Callable[..., Bench]) -> None:
+    bench = new_bench(max_waiting_runs=4)
+    Catalogs(bench.jobs.engine).add(CatalogWish("long", "/videos", ("detector",), max_running=1))
+    long = [bench.jobs.submit(replace(REQUEST, budget=catalog_budget("long"), priority=1)) for _ in range(9)]
+    short = [bench.jobs.submit(REQUEST) for _ in range(3)]
+    bench.rounds(3)
+    assert [made["parameters"]["job_id"] for made in bench.client.made] == [long[0], *short]
 
 
 # ---------------------------------------------------------------- the loop

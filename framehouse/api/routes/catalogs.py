@@ -34,6 +34,7 @@ class CatalogBody(BaseModel):
     include: list[Glob] = Field(default=[], max_length=100, description="only names or paths that match one of these")
     exclude: list[Glob] = Field(default=[], max_length=100, description="none that matches one of these")
     schedule: str = Field(default="", max_length=120, description="five cron fields in UTC; empty: only when asked")
+    max_running: int | None = Field(default=None, ge=1, le=10_000, description="most of its jobs that run at once")
 
 
 class ScheduleBody(BaseModel):
@@ -42,6 +43,15 @@ class ScheduleBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     schedule: str = Field(max_length=120, description="five cron fields in UTC; empty: only when asked")
+
+
+class TermsBody(BaseModel):
+    """Terms of a catalogue's jobs; what is left out stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    max_running: int | None = Field(default=None, ge=0, le=10_000, description="most jobs at once; 0: no limit")
+    priority: int | None = Field(default=None, ge=-100, le=100, description="of the jobs of later scans")
 
 
 class CatalogFacts(BaseModel):
@@ -54,6 +64,7 @@ class CatalogFacts(BaseModel):
     infer_fps: str
     confidence: float
     priority: int
+    max_running: int | None
     include: list[str]
     exclude: list[str]
     schedule: str
@@ -97,6 +108,7 @@ def create(body: CatalogBody, api: ApiContext, caller: Admin) -> CatalogFacts:
         body.name, body.source, tuple(body.models), body.infer_fps,
         api.settings.jobs.confidence if body.confidence is None else body.confidence, body.priority,
         tuple(body.include), tuple(body.exclude), " ".join(body.schedule.split()), caller.owner, allow_private=False,
+        max_running=body.max_running,
     )  # fmt: skip
     return _facts(api, add_catalog(api.state, wish, api.settings))
 
@@ -130,6 +142,14 @@ def schedule(name: Name, body: ScheduleBody, api: ApiContext, _: Admin) -> Catal
     check_schedule(wanted)
     catalog = _catalogs(api).get(name)
     _catalogs(api).want_schedule(catalog.catalog_id, wanted)
+    return _facts(api, _catalogs(api).get(name))
+
+
+@router.patch("/{name}", summary="Change the terms of a catalogue's jobs")
+def change(name: Name, body: TermsBody, api: ApiContext, _: Admin) -> CatalogFacts:
+    """A limit of jobs at once counts from now on, also for those that wait; a priority for the jobs of later scans."""
+    catalog_id = _catalogs(api).get(name).catalog_id
+    _catalogs(api).change(catalog_id, priority=body.priority, max_running=body.max_running)
     return _facts(api, _catalogs(api).get(name))
 
 

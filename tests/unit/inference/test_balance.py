@@ -30,7 +30,7 @@ class FakeServer:
         self.n_asked = 0
         self.loads: list[tuple[str, ...]] = []
 
-    def submit(self, model: str, inputs: Mapping[str, Any], *, version: str = "") -> Future[Answer]:
+    def submit(self, model: str, inputs: Mapping[str, Any], *, version: str = "", priority: int = 0) -> Future[Answer]:
         self.n_asked += 1
         future: Future[Answer] = Future()
         if self.error is not None:

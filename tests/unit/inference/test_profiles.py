@@ -11,7 +11,7 @@ from framehouse.config import ROOT
 from framehouse.errors import ConfigError
 from framehouse.inference.model_config import accelerators
 from framehouse.inference.pbtxt import parse
-from framehouse.inference.profiles import PROFILES, profile_findings, profile_text, write_profiles
+from framehouse.inference.profiles import BATCHED, PROFILES, profile_findings, profile_text, write_profiles
 from framehouse.inference.repository import load_specs
 from framehouse.repositories import Repositories
 
@@ -28,6 +28,7 @@ def group(profile: str, config: str = NETWORK) -> tuple[object, object]:
     ("profile", "instances", "joins", "by"),
     [
         ("cpu", (4, "KIND_CPU"), False, []),
+        ("cpu-batched", (2, "KIND_CPU"), True, []),
         ("cpu-openvino", (4, "KIND_CPU"), False, ["openvino"]),
         ("gpu", (2, "KIND_GPU"), True, []),
         ("gpu-fp16", (2, "KIND_GPU"), True, ["tensorrt"]),
@@ -46,6 +47,18 @@ def test_cuda_computes_in_full_precision() -> None:
     assert '"use_tf32" value: "0"' in profile_text(NETWORK, "gpu")
 
 
+def test_joined_requests_have_levels_and_texts_a_cache() -> None:
+    made = parse(profile_text(NETWORK, BATCHED))
+    (queue,) = made["dynamic_batching"]
+    assert (queue["priority_levels"], queue["default_priority_level"]) == ([3], [2])
+    assert queue["default_queue_policy"][0]["timeout_action"] == ["REJECT"]
+    assert "response_cache" not in made, "no picture comes twice"
+    text = parse(profile_text((MODELS / "clip_text" / "config.pbtxt").read_text(), BATCHED))
+    assert text["response_cache"] == [{"enable": [True]}]
+    alone = NETWORK.replace("max_batch_size: 8", "max_batch_size: 0")
+    assert "dynamic_batching" not in parse(profile_text(alone, BATCHED))
+
+
 def test_tensorrt_is_told_the_shapes_that_come() -> None:
     text = profile_text(NETWORK, "gpu-fp16")
     assert '"trt_profile_min_shapes" value: "image:1x512x512x3"' in text
@@ -55,7 +68,8 @@ def test_tensorrt_is_told_the_shapes_that_come() -> None:
 @pytest.mark.parametrize("profile", PROFILES)
 def test_python_stays_on_the_cpu_and_an_ensemble_as_it_is(profile: str) -> None:
     steps = (MODELS / "detector_nms" / "config.pbtxt").read_text()
-    assert group(profile, steps) == (2, "KIND_CPU")
+    assert group(profile, steps) == (1 if profile == BATCHED else 2, "KIND_CPU")
+    assert "dynamic_batching" not in profile_text(steps, profile)
     assert "optimization" not in profile_text(steps, profile)
     assert profile_text((MODELS / "detector" / "config.pbtxt").read_text(), profile) == ""
 
@@ -117,7 +131,7 @@ def test_other_instances_give_the_same_rows(repository: Path) -> None:
     """A lake made on one machine is not owed again on a larger one."""
     plain = digest(repository)
     assert plain == load_specs([repository])["detector/1"].digest
-    assert digest(repository, "cpu") == digest(repository, "gpu") == digest(repository, "nowhere") == plain
+    assert {digest(repository, name) for name in ("cpu", BATCHED, "gpu", "nowhere")} == {plain}
 
 
 def test_half_precision_is_another_model(repository: Path) -> None:

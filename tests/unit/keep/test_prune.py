@@ -315,3 +315,30 @@ def test_old_videos_are_forgotten_only_where_the_settings_say_so(
     assert (lake.video_ids(), lake.job_ids()) == ([video_name(1)], ["j_two"])
     assert state.loads_after(0)[-1].kind == "forget"
     assert "videos" not in gone(settings, state)
+
+
+def test_of_each_kind_of_backup_the_newest_stay(settings: Settings, state: State) -> None:
+    folder = settings.backups.folder
+    for name in (
+        "state-v2-20260101T000000000001Z.db",
+        "state-v10-20250101T000000000001Z.db",
+        "store-v1-20260101T000000000001Z.duckdb",
+        "backup-0.1.0-20260101T000000000001Z/state.db",
+        "my-own.db",
+    ):
+        put(folder / name)
+    for number in range(5):
+        put(folder / f"state-v3-20260201T00000000000{number}Z.db")
+        put(folder / f"backup-0.2.0-20260201T00000000000{number}Z" / "manifest.json")
+    found = gone(settings, state)
+    assert found == {
+        "backups": [
+            "state-v10-20250101T000000000001Z.db",
+            "state-v2-20260101T000000000001Z.db",
+            "backup-0.1.0-20260101T000000000001Z",
+        ]
+    }
+    left = {path.name for path in folder.iterdir()}
+    assert {"my-own.db", "store-v1-20260101T000000000001Z.duckdb"} < left
+    assert len(left) == 12
+    assert gone(settings, state) == {}
