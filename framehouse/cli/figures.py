@@ -15,11 +15,12 @@ Samples = Mapping[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 def read_figures(settings: Settings) -> dict[str, Family]:
-    """Every family by its name; empty before anything was ever written here.
+    """Every family by its name; empty before anything was written here, and until `db migrate` after an upgrade.
 
     Raises:
         ConfigError: the state database cannot be opened.
     """
+    from framehouse.errors import MigrationError
     from framehouse.inference.statistics import Servers
     from framehouse.jobs.figures import figures
     from framehouse.jobs.parts import parts_of
@@ -27,7 +28,10 @@ def read_figures(settings: Settings) -> dict[str, Family]:
 
     if not settings.state.url and not (settings.state_dir / "state.db").exists():
         return {}
-    state, servers = connect(settings), Servers()
+    try:
+        state, servers = connect(settings), Servers()
+    except MigrationError:
+        return {}
     try:
         return {family.name: family for family in figures(settings, state, servers, parts_of(settings))}
     finally:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from framehouse.backups import Backups
 from framehouse.state import JobRequest, State, open_state
 from framehouse.state.measures import MEASURES, JobCost, Tally, read_costs, read_measures, write_tally
 
@@ -73,7 +74,7 @@ def test_an_ended_job_is_counted_by_its_outcome(url: str) -> None:
     state.close()
 
 
-def test_a_database_of_the_fourth_version_gets_the_tables(url: str) -> None:
+def test_a_database_of_the_fourth_version_gets_the_tables(url: str, tmp_path: Path) -> None:
     old: State = open_state(url)
     job_id = old.submit(JobRequest("clip.mp4", ("detector",)))
     with old.engine.begin() as connection:
@@ -82,7 +83,7 @@ def test_a_database_of_the_fourth_version_gets_the_tables(url: str) -> None:
         connection.exec_driver_sql("DELETE FROM schema_version")
         connection.exec_driver_sql("INSERT INTO schema_version VALUES (4)")
     old.close()
-    state = open_state(url)
+    state = open_state(url, backups=Backups(tmp_path / "backups"))
     assert state.job(job_id).status == "queued"
     assert read_measures(state.engine) == {}
     state.close()
