@@ -4,7 +4,7 @@
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
-ARG EXTRAS="azure models postgres search"
+ARG EXTRAS="azure models otel postgres search"
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /app
 RUN python -m venv --without-pip /opt/venv

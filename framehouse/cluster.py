@@ -66,6 +66,7 @@ def run_chunks(
     stall_s: float = 180.0,
     on_wait: Callable[[], None] = lambda: None,
     is_accused: Callable[[T], bool] = lambda _task: False,
+    on_retry: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[T, R | GivenUp]]:
     """Run tasks on the cluster, at most `window` in flight, and yield each with its receipt as it ends.
 
@@ -77,6 +78,7 @@ def run_chunks(
         stall_s: a task that does not beat for so long takes its process down (hung decoder, hung call).
         on_wait: called about once a second and after each ended task.
         is_accused: whether a task has killed before; it runs alone from the first.
+        on_retry: called when a task is to be tried another time.
 
     Yields:
         (task, receipt), or (task, what is known of why it was given up).
@@ -88,7 +90,7 @@ def run_chunks(
     """
     with _connect(address) as client:
         window = window or _default_window(client)
-        flight = _Flight(client, work, stall_s, lambda: min(window, share(window)), on_wait)
+        flight = _Flight(client, work, stall_s, lambda: min(window, share(window)), on_wait, on_retry)
         try:
             yield from flight.run(_Try(task, alone=is_accused(task)) for task in tasks)
         except _WorkFailed as failed:
@@ -133,9 +135,10 @@ class _Flight(Generic[T, R]):
         stall_s: float,
         window: Callable[[], int],
         on_wait: Callable[[], None],
+        on_retry: Callable[[], None],
     ) -> None:
         self._client, self._work, self._stall_s, self._window = client, work, stall_s, window
-        self._on_wait = on_wait
+        self._on_wait, self._on_retry = on_wait, on_retry
         self._again: deque[_Try[T]] = deque()
         self._slow: deque[_Try[T]] = deque()
         self._in_flight: dict[distributed.Future[Any], _Try[T]] = {}
@@ -205,6 +208,7 @@ class _Flight(Generic[T, R]):
         log.warning("chunk was in a worker that died, trying it alone", chunk=str(one.task)[:120])
         if one.alone and one.n_lost >= _MOST_LOST:
             return self._died(one, Death("its worker died with it", 0.0, ""))
+        self._on_retry()
         self._again.append(replace(one, alone=True, n_lost=one.n_lost + one.alone))
         return None
 
@@ -213,6 +217,7 @@ class _Flight(Generic[T, R]):
         log.error("chunk killed its process alone", chunk=str(one.task)[:120], cause=death.cause, n_deaths=len(deaths))
         if len(deaths) >= _MOST_DEATHS:
             return GivenUp(deaths)
+        self._on_retry()
         self._again.append(replace(one, deaths=deaths))
         return None
 
@@ -221,6 +226,7 @@ class _Flight(Generic[T, R]):
         n_timeouts = one.n_timeouts + 1
         log.warning("chunk got no answer in time", chunk=str(one.task)[:120], n_timeouts=n_timeouts)
         if n_timeouts < _MOST_TIMEOUTS:
+            self._on_retry()
             self._slow.append(replace(one, n_timeouts=n_timeouts))
             return None
         self._n_slow_in_a_row += 1

@@ -223,6 +223,20 @@ class KeepSettings(BaseModel):
     floor_wait_s: float = Field(default=600.0, ge=0, description="a download waits so long for room before it gives up")
 
 
+class CostSettings(BaseModel):
+    """What work costs: the prices of the view `costs`."""
+
+    cpu_hour: float = Field(default=0.0, ge=0, description="price of 3600 CPU seconds")
+    gpu_hour: float = Field(default=0.0, ge=0, description="price of 3600 seconds of inference on a GPU")
+    fetched_gb: float = Field(default=0.0, ge=0, description="price of 10^9 bytes fetched")
+    currency: str = Field(default="EUR", pattern=r"^[A-Z]{3}$", description="of these prices, by its three letters")
+
+    @property
+    def prices(self) -> str:
+        """As the table `settings` of the store has them."""
+        return f"{self.cpu_hour!r} {self.gpu_hour!r} {self.fetched_gb!r} {self.currency}"
+
+
 class StackSettings(BaseModel):
     """What `framehouse up` starts on this host."""
 
@@ -254,6 +268,7 @@ class Settings(BaseSettings):
     models: ModelSettings = Field(default_factory=ModelSettings)
     catalog: CatalogSettings = Field(default_factory=CatalogSettings)
     keep: KeepSettings = Field(default_factory=KeepSettings)
+    costs: CostSettings = Field(default_factory=CostSettings)
     stack: StackSettings = Field(default_factory=StackSettings)
 
     @property

@@ -10,6 +10,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Sequence
 
 import structlog
 
@@ -20,10 +21,12 @@ from framehouse.readiness import say_ready
 from framehouse.results.files import sweep_temporary
 from framehouse.results.opening import open_lake
 from framehouse.room import Room
-from framehouse.state import State, open_state
+from framehouse.state import LoadRow, State, open_state
+from framehouse.state.measures import Tally, write_tally
 from framehouse.store.load import SetAside
 from framehouse.store.publish import LoadEntry, Publisher
 from framehouse.telemetry import configure_logging
+from framehouse.tracing import job_span, past_span
 
 log = structlog.get_logger(__name__)
 
@@ -50,8 +53,9 @@ def main() -> None:
     while not stop.is_set():
         try:
             with Publisher(
-                settings.store_dir, lake, confidence=settings.jobs.confidence, backups=settings.backups
-            ) as publisher:
+                settings.store_dir, lake, confidence=settings.jobs.confidence, prices=settings.costs.prices,
+                backups=settings.backups,
+            ) as publisher:  # fmt: skip
                 state = open_state(settings.state_url, backups=settings.backups)
                 say_ready("loader")
                 drain(publisher, state, settings, stop)
@@ -84,8 +88,15 @@ def _drain_once(publisher: Publisher, state: State, room: Room) -> bool:
         raise StoreError(f"paused: {short}", code="store.no_room", hint="goes on by itself when there is room")
     started = time.monotonic()
     entries = [LoadEntry(row.seq, row.kind, row.video_id, row.model_digest, row.job_id) for row in rows]
-    published = publisher.publish(entries)
+    tally = Tally()
+    try:
+        published = publisher.publish(entries)
+    except StoreError as error:
+        tally.count("framehouse_errors_total", hop="publish", code=error.code)
+        write_tally(state.engine, tally)
+        raise
     finished = state.settle_published(publisher.published_seq)
+    _measure(state, tally, rows, finished, time.monotonic() - started)
     state.forget_loads(publisher.min_applied_seq)
     log.info(
         "published", seq=publisher.published_seq, n_loads=len(rows), n_jobs=len(finished),
@@ -95,6 +106,18 @@ def _drain_once(publisher: Publisher, state: State, room: Room) -> bool:
         if item.video_id:  # other files that were not loaded stay where they are
             _tell_set_aside(state, item)
     return True
+
+
+def _measure(state: State, tally: Tally, rows: Sequence[LoadRow], finished: Sequence[str], elapsed_s: float) -> None:
+    tally.observe("framehouse_publish_seconds", elapsed_s)
+    for row in rows:
+        tally.count("framehouse_loads_total", kind=row.kind)
+    for job in state.list_jobs(job_ids=finished) if finished else ():
+        ended_s = job.finished_at or time.time()
+        tally.observe("framehouse_job_seconds", ended_s - job.submitted_at)
+        past_span("publish", job.job_id, time.time() - elapsed_s, time.time(), n_loads=len(rows))
+        job_span(job.job_id, job.submitted_at, ended_s, video_id=job.video_id or "", status=job.status)
+    write_tally(state.engine, tally)
 
 
 def _tell_set_aside(state: State, item: SetAside) -> None:

@@ -6,6 +6,7 @@ from prefect import task
 
 from framehouse.jobs.allowance import fetch_within
 from framehouse.jobs.attempt import Attempt
+from framehouse.jobs.measuring import in_hop
 from framehouse.jobs.sources import open_video
 from framehouse.jobs.uploads import lost_upload_named
 from framehouse.room import wait_while_fetching
@@ -16,9 +17,11 @@ from tasks._policy import RETRY
 @task(name="fetch", **RETRY)
 def fetch_video(attempt: Attempt) -> LocalVideo:
     """Fetch the job's source; a local file is used where it lies."""
-    attempt.enter("fetch")
     request, settings = attempt.job.request, attempt.settings
-    waiting = wait_while_fetching(settings.room, settings.keep.floor_wait_s)
-    source = open_video(request.uri, settings, allow_private=request.allow_private)
-    with lost_upload_named(attempt.job):
-        return fetch_within(attempt, source, waiting)
+    with in_hop(attempt, "fetch") as hop:
+        waiting = wait_while_fetching(settings.room, settings.keep.floor_wait_s)
+        source = open_video(request.uri, settings, allow_private=request.allow_private)
+        with lost_upload_named(attempt.job):
+            local = fetch_within(attempt, source, waiting)
+        hop.fetched(local.n_fetched_bytes)
+        return local

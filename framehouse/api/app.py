@@ -9,6 +9,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from framehouse.api import errors
 from framehouse.api.context import Api
+from framehouse.api.counting import Counted
 from framehouse.api.limits import BodyLimit
 from framehouse.api.paths import OneSlash
 from framehouse.api.routes import (
@@ -29,6 +30,7 @@ from framehouse.api.routes import (
     search,
     shares,
     uploads,
+    usage,
     videos,
     webhooks,
 )
@@ -41,7 +43,7 @@ from framehouse.state import open_state
 from framehouse.state.keys import Keys, check_workspace
 
 _RESOURCES = (
-    docs, health, metrics, keys, jobs, ledger, shares, events, videos, catalogs, models, query, search, findings,
+    docs, health, metrics, keys, jobs, ledger, usage, shares, events, videos, catalogs, models, query, search, findings,
     webhooks, resumable, uploads, results, roboflow,
 )  # fmt: skip
 
@@ -66,6 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
             CORSMiddleware, allow_origins=settings.api.cors_origins, allow_methods=["*"],
             allow_headers=["Authorization", "Content-Type", "Upload-Offset"],
         )  # fmt: skip
+    app.add_middleware(Counted, tally=app.state.api.tally)
     for resource in _RESOURCES:
         app.include_router(resource.router)
     app.add_route("/ui", to_first_page, include_in_schema=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -15,9 +15,11 @@ from framehouse.api.signing import UrlSigner
 from framehouse.api.slots import Slots
 from framehouse.config import Settings
 from framehouse.errors import NotAllowed, Unauthorised
+from framehouse.inference.statistics import Servers
 from framehouse.jobs.media import Media
 from framehouse.state import State
 from framehouse.state.keys import ApiKey, Keys
+from framehouse.state.measures import Tally
 
 _BEARER = HTTPBearer(auto_error=False, description="a key: `framehouse keys create`; or `api_key` in the query")
 """For the OpenAPI document and the page's Authorize button; `key_text` reads the key."""
@@ -31,6 +33,8 @@ class Api:
         is_loopback: it listens where only this machine reaches it.
         query_slots: places for queries and searches.
         media: stills and players, for the page.
+        tally: what this server did since it last told.
+        servers: connections to Triton, to ask for its figures.
     """
 
     settings: Settings
@@ -40,6 +44,8 @@ class Api:
     is_loopback: bool
     query_slots: Slots
     media: Media
+    tally: Tally = field(default_factory=Tally)
+    servers: Servers = field(default_factory=Servers)
 
 
 @dataclass(frozen=True, slots=True)

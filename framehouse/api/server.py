@@ -11,6 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from framehouse.api.app import create_app
+from framehouse.api.counting import Teller
 from framehouse.api.deliver import Deliverer
 from framehouse.config import Settings, load_settings
 from framehouse.errors import FramehouseError
@@ -76,11 +77,15 @@ def serve(settings: Settings, *, host: str | None = None, port: int | None = Non
     )  # fmt: skip
     log.info("serving", host=settings.api.host, port=settings.api.port)
     deliverer = Deliverer(Webhooks(app.state.api.state.engine), settings)
+    teller = Teller(app.state.api.state.engine, app.state.api.tally)
     deliverer.start()
+    teller.start()
     try:
         _Server(config).run()
     finally:
+        teller.stop()
         deliverer.stop()
+        app.state.api.servers.close()
         app.state.api.media.close()
 
 

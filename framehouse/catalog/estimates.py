@@ -7,7 +7,7 @@ its own measured speed. Both numbers are fitted to earlier runs, and so is the b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -36,6 +36,7 @@ class Speeds:
         factor: seconds of a run per busy second.
         low: least share of an estimate that four of five runs took; `high`: the most.
         n_runs: runs that were looked at; 0 means that all figures are those of the cards.
+        paid_s: (CPU, GPU) seconds per frame, by model digest, then by model_id: decoding and everything else included.
     """
 
     frame_s: Mapping[str, float]
@@ -45,6 +46,7 @@ class Speeds:
     low: float = _GUESS_BAND[0]
     high: float = _GUESS_BAND[1]
     n_runs: int = 0
+    paid_s: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def of_model(self, model_id: str, model_digest: str) -> float:
         """Seconds per frame of a model."""
@@ -82,7 +84,16 @@ def measure(
     took = np.array([run.worked_s for run in useful])
     start_s, factor = _fit(busy, took)
     low, high = _band(took / (start_s + factor * busy))
-    return Speeds(frame_s, pixel_s, start_s, factor, low, high, len(useful))
+    return Speeds(frame_s, pixel_s, start_s, factor, low, high, len(useful), _paid(useful))
+
+
+def _paid(runs: Sequence[RunRecord]) -> dict[str, tuple[float, float]]:
+    sums: dict[str, np.ndarray] = {}
+    for run in runs:
+        for use in run.models:
+            for name in (use.model_id, use.model_digest) if use.n_paid else ():
+                sums[name] = sums.get(name, np.zeros(3)) + np.array([use.cpu_s, use.gpu_s, use.n_paid])
+    return {name: (float(cpu_s / n), float(gpu_s / n)) for name, (cpu_s, gpu_s, n) in sums.items()}
 
 
 def _model_speeds(runs: Sequence[RunRecord]) -> dict[str, float]:
@@ -130,6 +141,7 @@ def _band(ratio: np.ndarray) -> tuple[float, float]:
 def estimate(debt: Debt, speeds: Speeds, *, fetch_bytes: int) -> Estimate:
     """What a job is expected to cost. `fetch_bytes`: what has to be moved here first; its time is not known."""
     seconds = speeds.start_s + speeds.factor * _busy_of_debt(debt, speeds)
+    cpu_s, gpu_s = _paid_for_debt(debt, speeds)
     return Estimate(
         n_frames=debt.n_owed,
         seconds=round(seconds, 2),
@@ -138,7 +150,24 @@ def estimate(debt: Debt, speeds: Speeds, *, fetch_bytes: int) -> Estimate:
         fetch_bytes=fetch_bytes,
         read_bytes=debt.read_bytes,
         n_runs=speeds.n_runs,
+        cpu_s=round(cpu_s, 2),
+        gpu_s=round(gpu_s, 2),
     )
+
+
+def _paid_for_debt(debt: Debt, speeds: Speeds) -> tuple[float, float]:
+    """(CPU, GPU) seconds; a model that never ran here is taken for one that a CPU serves."""
+    cpu_s = gpu_s = 0.0
+    n_frames = sum(model.n_owed for model in debt.models)
+    decode_s = debt.n_passed * debt.video.width * debt.video.height * speeds.pixel_s
+    for model in debt.models:
+        paid = speeds.paid_s.get(model.model_digest, speeds.paid_s.get(model.model_id))
+        if paid is None:
+            inferring = model.n_owed * speeds.of_model(model.model_id, model.model_digest)
+            cpu_s += inferring + decode_s * model.n_owed / max(1, n_frames)
+        else:
+            cpu_s, gpu_s = cpu_s + model.n_owed * paid[0], gpu_s + model.n_owed * paid[1]
+    return cpu_s, gpu_s
 
 
 def _busy_of_debt(debt: Debt, speeds: Speeds) -> float:
@@ -158,4 +187,6 @@ def together(estimates: Sequence[Estimate], speeds: Speeds, slots: int) -> Estim
         fetch_bytes=sum(one.fetch_bytes for one in estimates),
         read_bytes=sum(one.read_bytes for one in estimates),
         n_runs=speeds.n_runs,
+        cpu_s=round(sum(one.cpu_s for one in estimates), 2),
+        gpu_s=round(sum(one.gpu_s for one in estimates), 2),
     )

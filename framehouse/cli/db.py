@@ -33,6 +33,7 @@ def migrate(
         settings.store_dir,
         open_lake(*settings.lake_place),
         confidence=settings.jobs.confidence,
+        prices=settings.costs.prices,
         backups=backups,
     ) as publisher:
         done = publisher.publish([])
@@ -59,6 +60,7 @@ def publish() -> None:
         settings.store_dir,
         open_lake(*settings.lake_place),
         confidence=settings.jobs.confidence,
+        prices=settings.costs.prices,
         backups=settings.backups,
     ) as publisher:
         state.skip_loads(publisher.published_seq)
@@ -81,7 +83,10 @@ def rebuild() -> None:
     from framehouse.store.rebuild import rebuild as rebuild_store
 
     settings = begin()
-    done = rebuild_store(settings.store_dir, open_lake(*settings.lake_place), confidence=settings.jobs.confidence)
+    done = rebuild_store(
+        settings.store_dir, open_lake(*settings.lake_place), confidence=settings.jobs.confidence,
+        prices=settings.costs.prices,
+    )  # fmt: skip
     for aside in done.set_aside:
         say(f"left out: {aside.path}: {aside.code}: {aside.message}")
     say(

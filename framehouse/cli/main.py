@@ -34,6 +34,7 @@ from framehouse.cli import (
     sql,
     stack,
     tags,
+    usage,
     videos,
 )
 from framehouse.cli.exit_codes import exit_code
@@ -55,6 +56,7 @@ app.command("doctor")(stack.doctor)
 app.command("serve")(serve.serve)
 app.command("run")(run.run)
 app.command("backfill")(backfill.backfill)
+app.command("usage")(usage.usage)
 app.add_typer(keys.app, name="keys", help="Keys of the HTTP server.")
 app.add_typer(jobs.app, name="jobs", help="List, show, retry, resume and cancel jobs.")
 app.add_typer(catalog.app, name="catalog", help="Folders and buckets that are watched for videos.")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _UP_LIMIT_S = 330.0
 _DOWN_LIMIT_S = 40.0
+_WATCH_S = 2.0
 
 
 def up() -> None:
@@ -65,21 +66,38 @@ def down() -> None:
     typer.echo("stopped", err=True)
 
 
-def status(as_json: bool = typer.Option(False, "--json", help="machine-readable")) -> None:
-    """Show the parts of the local stack.
+def status(
+    as_json: bool = typer.Option(False, "--json", help="machine-readable, with every figure of /metrics"),
+    watch: bool = typer.Option(False, "--watch", help="show it again every two seconds, until Ctrl-C"),
+) -> None:
+    """Show the parts of the local stack, and what every hop has done: the figures of /metrics.
 
-    Example: framehouse status --json
+    Example: framehouse status --watch
     """
+    from framehouse.cli import figures
     from framehouse.cli.output import begin
 
     settings = begin()
-    facts = running_stack(settings) or {"state": "stopped", "components": {}, "endpoints": {}}
-    if as_json:
-        typer.echo(json.dumps({**facts, "home": str(settings.home), "paused": settings.room.shortage()}, indent=1))
-    else:
-        typer.echo(f"stack {facts['state']}, home {settings.home}")
-        _show(facts)
-        _show_pause(settings)
+    before, read_s = figures.read_figures(settings) if watch else {}, time.monotonic()
+    while True:
+        if watch:
+            time.sleep(_WATCH_S)
+        facts = running_stack(settings) or {"state": "stopped", "components": {}, "endpoints": {}}
+        found, now_s = figures.read_figures(settings), time.monotonic()
+        if as_json:
+            facts |= {"home": str(settings.home), "paused": settings.room.shortage()}
+            typer.echo(json.dumps({**facts, "figures": figures.as_json(found)}, indent=None if watch else 1))
+        else:
+            if watch:
+                typer.echo("\x1b[H\x1b[2J" if sys.stdout.isatty() else "", nl=False)
+            typer.echo(f"stack {facts['state']}, home {settings.home}")
+            _show(facts)
+            _show_pause(settings)
+            for line in figures.page(found, before, now_s - read_s) if found else ():
+                typer.echo(line)
+        if not watch:
+            break
+        before, read_s = found, now_s
     if facts["state"] != "ready":
         raise typer.Exit(1)
 

@@ -189,7 +189,13 @@ def _spec(folders: Folders, name: str, card: ModelCard, version: CardVersion, co
         confidence_floor=floor,
         settings=settings,
         steps=tuple(dict.fromkeys(step for step, _ in reversed(steps))),
+        on_gpu=any(_is_on_gpu(read_profile(folders, step, config_name)) for step, _ in steps),
     )
+
+
+def _is_on_gpu(config: Message) -> bool:
+    """Whether a configuration asks for instances on a GPU; without a word Triton takes one where there is one."""
+    return any("KIND_GPU" in map(str, group.get("kind", [])) for group in config.get("instance_group", []))
 
 
 def _floor(text: str, model: str) -> float:

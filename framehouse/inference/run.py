@@ -30,6 +30,7 @@ from framehouse.results.kinds import KINDS
 from framehouse.results.lake import Lake
 from framehouse.results.parts import Part, PartHeader, owed
 from framehouse.results.standing import GapPolicy, standing
+from framehouse.tracing import span
 from framehouse.video.decode import FrameBatch, FrameGap, decode
 from framehouse.video.effort import n_passed
 from framehouse.video.index import StreamFacts
@@ -85,6 +86,8 @@ class ModelTally:
         infer_s: wall seconds in which at least one request of this run to the model was unanswered.
         n_tried: settled in this run, as loaded or as gap.
         n_open: neither, because the run was to stop.
+        new_gaps: (reason, instants), sorted; those that were tried in this run alone.
+        load_s: seconds until the server had the model loaded.
     """
 
     model_id: str
@@ -96,6 +99,8 @@ class ModelTally:
     infer_s: float
     n_tried: int = 0
     n_open: int = 0
+    new_gaps: tuple[tuple[str, int], ...] = ()
+    load_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,8 @@ class ChunkReceipt:
         decode_s: wall seconds spent in the decoder.
         n_decoded: frames that came out of it.
         n_passed: frames that it had to go through for them.
+        cpu_s: CPU seconds of the process meanwhile; it has one chunk at a time.
+        n_bytes: of parts that were written.
     """
 
     chunk_id: str
@@ -114,6 +121,8 @@ class ChunkReceipt:
     wall_s: float
     n_decoded: int
     n_passed: int = 0
+    cpu_s: float = 0.0
+    n_bytes: int = 0
 
 
 def infer_chunk(
@@ -138,7 +147,7 @@ def infer_chunk(
         FramehouseError: retryable ones of the server, after what was finished has been written; any of the file, the
             disk or the configuration. Its fact `second` is where the chunk begins, unless it knows better.
     """
-    began_s = time.perf_counter()
+    began_s, began_cpu_s = time.perf_counter(), time.process_time()
     check()
     flow = _Flow(task, _ledgers(task, lake), beat, check)
     try:
@@ -152,7 +161,10 @@ def infer_chunk(
         n_decoded=flow.n_decoded, decode_s=round(flow.decode_s, 3), elapsed_s=round(wall_s, 3),
     )  # fmt: skip
     tallies = tuple(ledger.tally() for ledger in flow.ledgers)
-    return ChunkReceipt(task.chunk.chunk_id, tallies, flow.decode_s, wall_s, flow.n_decoded, flow.n_passed)
+    return ChunkReceipt(
+        task.chunk.chunk_id, tallies, flow.decode_s, wall_s, flow.n_decoded, flow.n_passed,
+        time.process_time() - began_cpu_s, sum(ledger.n_bytes for ledger in flow.ledgers),
+    )  # fmt: skip
 
 
 def give_up_chunk(task: ChunkTask, reason: str, lake: Lake | None = None) -> ChunkReceipt:
@@ -234,6 +246,7 @@ class _Flow:
             if not ledger.owed.size:
                 continue
             self._beat()
+            began_s = time.perf_counter()
             try:
                 self._client.ensure_loaded(ledger.spec.steps)
             except InferenceTimeout as error:  # says nothing about this chunk
@@ -241,6 +254,7 @@ class _Flow:
             except FramehouseError as error:
                 log.warning("model not to be had", model_id=ledger.spec.model_id, code=error.code, cause=error.message)
                 ledger.stop(error)
+            ledger.load_s = time.perf_counter() - began_s
 
     def _feed(self) -> None:
         """Send every decoded frame to every model that owes it; one that fails in a way that another try may mend gets
@@ -367,6 +381,10 @@ class _Ledger:
     """Frames that were sent, or became a gap."""
     n_inferred: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
+    left: Counter[str] = field(default_factory=Counter)
+    """Reasons of gaps that this run leaves alone."""
+    n_bytes: int = 0
+    load_s: float = 0.0
     n_owed: int = 0
     """Instants that it owed at the beginning."""
     n_tried: int = 0
@@ -384,7 +402,7 @@ class _Ledger:
             held = standing(lake.part_paths(task.video_id, spec.digest, task.chunk.chunk_id))
             left = np.intersect1d(held.left_alone(task.gaps), ledger.owed)
             ledger.owed = owed(ledger.owed, left)
-            ledger.reasons.update(held.reasons_of(left))
+            ledger.left.update(held.reasons_of(left))
         ledger.n_owed = ledger.owed.size
         return ledger
 
@@ -440,17 +458,18 @@ class _Ledger:
         header = PartHeader(
             task.video_id, chunk.chunk_id, self.spec.model_id, self.spec.digest, self.spec.kind, task.job_id
         )
-        part = self.lake.write_part(
-            Part(
-                header,
-                frame_offset=frame_offset,
-                pts=pts,
-                time_offset_s=time_offsets_s(pts, task.first_pts, task.stream.time_base),
-                gap_reason=np.array(reasons, np.object_),
-                infer_s=np.array(infer_s, np.float32),
-                rows=KINDS[self.spec.kind].concat(self.rows),
-            )
+        made = Part(
+            header,
+            frame_offset=frame_offset,
+            pts=pts,
+            time_offset_s=time_offsets_s(pts, task.first_pts, task.stream.time_base),
+            gap_reason=np.array(reasons, np.object_),
+            infer_s=np.array(infer_s, np.float32),
+            rows=KINDS[self.spec.kind].concat(self.rows),
         )
+        with span("part", task.job_id, model_id=self.spec.model_id, file=made.name, n_frames=frame_offset.size):
+            part = self.lake.write_part(made)
+        self.n_bytes += part.n_bytes
         self.settled.clear()
         self.rows.clear()
         log.info(
@@ -464,9 +483,10 @@ class _Ledger:
 
     def tally(self) -> ModelTally:
         """Counts over the task's planned instants."""
-        n_gaps, n_open = self.reasons.total(), self.n_owed - self.n_tried
-        reasons = tuple(sorted(self.reasons.items()))
+        reasons, n_open = self.reasons + self.left, self.n_owed - self.n_tried
+        n_gaps = reasons.total()
         return ModelTally(
             self.spec.model_id, self.spec.digest, self.task.planned.size - n_gaps - n_open, n_gaps, self.n_inferred,
-            reasons, self.infer_s, self.n_tried, n_open,
+            tuple(sorted(reasons.items())), self.infer_s, self.n_tried, n_open, tuple(sorted(self.reasons.items())),
+            self.load_s,
         )  # fmt: skip

@@ -40,6 +40,8 @@ class ModelSpec:
     """Parameters of the model's config.pbtxt, then of its steps'; the first of a name counts."""
     steps: tuple[str, ...] = ()
     """Triton models that must be loaded for it: its steps, and itself last."""
+    on_gpu: bool = False
+    """Whether a GPU serves one of its steps; decides what its seconds cost."""
 
 
 @dataclass(frozen=True, slots=True)

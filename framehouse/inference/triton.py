@@ -69,6 +69,28 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelStatistics:
+    """What a server says of one model version since it was loaded; seconds are sums over requests.
+
+    Attributes:
+        n_done, n_failed: requests.
+        n_executions: runs of the network; fewer than requests where the server batches.
+        queue_s: waited for an instance.
+        compute_s: input, inference and output.
+        request_s: from arrival to answer, of those that succeeded.
+    """
+
+    model: str
+    version: str
+    n_done: int
+    n_failed: int
+    n_executions: int
+    queue_s: float
+    compute_s: float
+    request_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class ModelState:
     """One line of the server's model index."""
 
@@ -255,6 +277,11 @@ class TritonClient:
         found = _translated("", self._grpc.get_model_repository_index, client_timeout=timeout_s)
         return [ModelState(m.name, m.version, m.state, m.reason) for m in found.models]
 
+    def all_statistics(self, *, timeout_s: float = _CONTROL_TIMEOUT_S) -> list[ModelStatistics]:
+        """What the server counts of every loaded model; raises TritonUnavailable, InferenceTimeout."""
+        found = _translated("", self._grpc.get_inference_statistics, client_timeout=timeout_s)
+        return [_model_statistics(model) for model in found.model_stats]
+
     def statistics(self, model: str, *, timeout_s: float = _CONTROL_TIMEOUT_S) -> Statistics:
         """What the server has done for a model since it was loaded; an unknown one raises ModelNotReady."""
         found = _translated(model, self._grpc.get_inference_statistics, model, client_timeout=timeout_s)
@@ -438,6 +465,15 @@ def disconnect() -> None:
 _clients: dict[tuple[int, TritonTarget], TritonClient] = {}
 _clients_lock = threading.Lock()
 atexit.register(disconnect)
+
+
+def _model_statistics(model: Any) -> ModelStatistics:
+    stats = model.inference_stats
+    compute_ns = stats.compute_input.ns + stats.compute_infer.ns + stats.compute_output.ns
+    return ModelStatistics(
+        model.name, model.version, stats.success.count, stats.fail.count, model.execution_count, stats.queue.ns / 1e9,
+        compute_ns / 1e9, stats.success.ns / 1e9,
+    )  # fmt: skip
 
 
 def level_of(priority: int) -> int:

@@ -9,12 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from framehouse.config import Endpoints, Settings
 from framehouse.errors import BudgetSpent, JobError, LeaseLost
 from framehouse.results.lake import Lake
 from framehouse.results.opening import open_lake
 from framehouse.state import Job, Lease, State
+from framehouse.state.measures import Tally, write_tally
+from framehouse.tracing import span
 
 log = structlog.get_logger(__name__)
 
@@ -71,8 +74,15 @@ def hold_job(state: State, job_id: str, owner: str, settings: Settings, endpoint
         state.release(lease)
         raise JobError(f"job {job_id} is {job.status} already", code="job.is_over", job_id=job_id)
     job = state.begin_attempt(lease, job_id)
+    if job.attempt > 1:
+        tally = Tally()
+        tally.count("framehouse_retries_total", what="job")
+        write_tally(state.engine, tally)
     try:
-        with renewed(state, lease, ttl_s):
+        with (
+            renewed(state, lease, ttl_s), bound_contextvars(job_id=job_id),
+            span("run", job_id, attempt=job.attempt, flow_run_id=owner),
+        ):  # fmt: skip
             yield Attempt(job, lease, state, open_lake(*settings.lake_place), settings, endpoints)
     except BudgetSpent as spent:
         state.pause(lease, job_id, [], (spent.code, spent.message, spent.hint))

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from framehouse.alone import Beat
 from framehouse.config import load_settings
@@ -24,6 +25,7 @@ from framehouse.inference.run import ChunkReceipt, ChunkTask, infer_chunk
 from framehouse.jobs.at_hand import VideoBytes, at_hand
 from framehouse.state import Lease, State, open_state
 from framehouse.state.holds import may_go_on
+from framehouse.tracing import span
 
 log = structlog.get_logger(__name__)
 
@@ -37,13 +39,15 @@ _LEAVE_S = 10.0
 class HeldChunk:
     """A chunk, and the lease of the run that wants it done.
 
-    `video`: how a worker comes by its video and its lake; without it they are where the task says.
+    `video`: how a worker comes by its video and its lake; without it they are where the task says. `trace_parent`: the
+    span that it belongs to.
     """
 
     task: ChunkTask
     lease: Lease
     state_url: str = field(repr=False)
     video: VideoBytes | None = None
+    trace_parent: str = ""
 
     def __str__(self) -> str:
         """Short: it stands in log lines."""
@@ -57,6 +61,16 @@ def infer_held(held: HeldChunk, beat: Beat) -> ChunkReceipt:
         LeaseLost: it no longer does; what was finished is written, and its load is asked for.
         FramehouseError: as `infer_chunk`.
     """
+    task, chunk_id = held.task, held.task.chunk.chunk_id
+    with (
+        bound_contextvars(job_id=task.job_id, video_id=task.video_id, chunk_id=chunk_id),
+        span("chunk", task.job_id, held.trace_parent, video_id=task.video_id, chunk_id=chunk_id,
+             models=" ".join(spec.model_id for spec in task.models)),
+    ):  # fmt: skip
+        return _infer_while_held(held, beat)
+
+
+def _infer_while_held(held: HeldChunk, beat: Beat) -> ChunkReceipt:
     state = _state(held.state_url)
     if state is None:
         return _infer(held, beat, lambda: None)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
+from framehouse.config import Settings
 from framehouse.errors import ResultsError
 from framehouse.results.lake import Lake
 from framehouse.state import Job, State
 from framehouse.state.budgets import Budget, Budgets, job_budget
+from framehouse.store.connection import script
+from framehouse.store.query import QueryResult, run_query
 
 
 def budget_facts(state: State, job: Job) -> dict[str, Any] | None:
@@ -42,3 +46,22 @@ def estimate_facts(lake: Lake, job: Job) -> dict[str, Any] | None:
 def _budget(budget: Budget) -> dict[str, Any]:
     spent = {"frames": budget.spent_frames, "seconds": round(budget.spent_seconds, 2), "bytes": budget.spent_bytes}
     return {"caps": asdict(budget.caps), "spent": spent}
+
+
+def read_usage(
+    settings: Settings, by: str, since: datetime | None = None, *, max_rows: int | None = None
+) -> QueryResult:
+    """What work has cost, as the published snapshot has it.
+
+    Args:
+        by: job, model, day; or estimate, what jobs of backfills were expected to cost beside what they did.
+        since: only of jobs that ended at or after this, with its zone.
+
+    Raises:
+        StoreError: nothing was published yet.
+    """
+    moment = since.astimezone(UTC).replace(tzinfo=None) if since else None
+    return run_query(
+        settings.store_dir, script(f"reads/usage_by_{by}.sql"), params=[moment], max_rows=max_rows,
+        memory=settings.store.query_memory, timeout_s=settings.store.query_timeout_s,
+    )  # fmt: skip

@@ -20,8 +20,10 @@ from framehouse.jobs.plans import PlanRef
 from framehouse.results.indexes import read_index
 from framehouse.results.lake import Estimate, Lake, ModelUse, RunRecord
 from framehouse.state import Job, State
+from framehouse.state.measures import NO_MODEL, JobCost, read_costs
 from framehouse.state.records import JobStatus
 from framehouse.telemetry import redact_uri
+from framehouse.tracing import job_span
 from framehouse.video.sampling import FramePlan, gap_intervals
 
 log = structlog.get_logger(__name__)
@@ -100,6 +102,8 @@ def conclude_run(attempt: Attempt, ref: PlanRef, totals: Totals) -> None:
         error=_columns(error),
     )
     if error:
+        began_s = attempt.job.submitted_at
+        job_span(attempt.job_id, began_s, time.time(), error.code, video_id=ref.video_id, status=outcome)
         raise error
 
 
@@ -128,7 +132,7 @@ def _write_run(
         replace(
             _record(attempt.job, outcome, error, hop="infer"),
             video_id=ref.video_id,
-            models=uses,
+            models=with_costs(attempt.state, attempt.job_id, uses),
             decode_s=totals.decode_s,
             n_bytes=ref.n_bytes,
             worked_s=time.monotonic() - attempt.began_s,
@@ -152,11 +156,31 @@ def conclude_early(
     """
     if state.job(job.job_id).outcome is not None:
         return
-    record = replace(_record(job, outcome, error, hop=job.hop), models=uses_so_far(lake, job.job_id, models))
+    uses = with_costs(state, job.job_id, uses_so_far(lake, job.job_id, models))
+    record = replace(_record(job, outcome, error, hop=job.hop), models=uses)
     lake.write_run(record)
     loads = _pairs_with_parts(lake, record)
     state.conclude(job.job_id, outcome, loads, error=_columns(error))
+    code = error.code if error else None
+    job_span(job.job_id, job.submitted_at, time.time(), code, video_id=job.video_id or "", status=outcome)
     state.break_lease(f"job/{job.job_id}")
+
+
+def with_costs(state: State, job_id: str, uses: Sequence[ModelUse]) -> tuple[ModelUse, ...]:
+    """What the models did, with what all attempts of the job have cost; they share the bytes that were fetched."""
+    costs = read_costs(state.engine, job_id)
+    n_bytes, n = costs.get(NO_MODEL, JobCost()).fetch_bytes, len(uses)
+    found = [(use, costs.get(use.model_digest, JobCost())) for use in uses]
+    return tuple(
+        replace(
+            use,
+            n_paid=cost.n_frames,
+            cpu_s=round(cost.cpu_s, 4),
+            gpu_s=round(cost.gpu_s, 4),
+            fetch_bytes=n_bytes // n + (n_bytes % n if i == 0 else 0),
+        )
+        for i, (use, cost) in enumerate(found)
+    )
 
 
 def uses_so_far(lake: Lake, job_id: str, models: Sequence[ModelSpec]) -> tuple[ModelUse, ...]:

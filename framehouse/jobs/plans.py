@@ -16,6 +16,7 @@ from framehouse.results.lake import Lake, VideoLocation, VideoRecord
 from framehouse.results.standing import GAP_POLICIES, GapPolicy
 from framehouse.state import JobRequest
 from framehouse.storage.base import LocalVideo
+from framehouse.tracing import here
 from framehouse.video.index import VideoIndex
 from framehouse.video.sampling import FramePlan, chunks, frames_of_chunk, parse_infer_fps, plan_frames, plan_within
 
@@ -104,7 +105,7 @@ def chunk_tasks(attempt: Attempt, ref: PlanRef, models: tuple[ModelSpec, ...]) -
 def held_chunks(attempt: Attempt, ref: PlanRef, models: tuple[ModelSpec, ...], video: VideoBytes) -> list[HeldChunk]:
     """The same, each with the lease under which it is worked on, and how a worker comes by the video."""
     url = attempt.settings.state_url
-    return [HeldChunk(task, attempt.lease, url, video) for task in chunk_tasks(attempt, ref, models)]
+    return [HeldChunk(task, attempt.lease, url, video, here()) for task in chunk_tasks(attempt, ref, models)]
 
 
 def _video_record(local: LocalVideo, video_id: str, index: VideoIndex) -> VideoRecord:

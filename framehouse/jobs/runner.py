@@ -55,6 +55,7 @@ from framehouse.state import Job
 from framehouse.state.turns import owed_in_turn, take_seat
 from framehouse.state.uploads import Uploads
 from framehouse.telemetry import configure_logging, redact_uri
+from framehouse.tracing import flush
 
 log = structlog.get_logger(__name__)
 
@@ -423,6 +424,7 @@ def _flush_and_exit(code: int) -> None:
 
     EventsWorker.drain_all(timeout=10)
     APILogWorker.drain_all(timeout=5)
+    flush()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

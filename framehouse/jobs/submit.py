@@ -19,6 +19,7 @@ from framehouse.inference.repository import load_specs, resolve
 from framehouse.inference.specs import ModelSpec
 from framehouse.state import Job, JobRequest, State, open_state
 from framehouse.state.budgets import Budgets, Caps, job_budget
+from framehouse.tracing import past_span, span
 from framehouse.video.sampling import parse_infer_fps
 
 NO_CAPS = Caps()
@@ -107,7 +108,8 @@ def store_job(state: State, request: JobRequest, caps: Caps, *, job_id: str, **f
     budgets = Budgets(state.engine)
     if not caps.is_open:
         budgets.put(job_budget(job_id), caps)
-    known = state.submit(request, job_id=job_id, **facts)
+    with span("submit", job_id, models=" ".join(request.models)):
+        known = state.submit(request, job_id=job_id, **facts)
     if known != job_id:  # the same client token: that job has caps of its own
         budgets.put(job_budget(job_id), NO_CAPS)
     return known
@@ -136,7 +138,11 @@ def submit_jobs(
     """
     for request in {(r.models, r.infer_fps, r.confidence): r for r in requests}.values():
         check_request(request, settings)
-    return state.submit_many(requests, client_token=client_token or secrets.token_hex(8))
+    began_s = time.time()
+    job_ids = state.submit_many(requests, client_token=client_token or secrets.token_hex(8))
+    for job_id, request in zip(job_ids, requests, strict=True):
+        past_span("submit", job_id, began_s, time.time(), models=" ".join(request.models))
+    return job_ids
 
 
 def wait_for_jobs(

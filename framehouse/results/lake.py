@@ -43,7 +43,8 @@ log = structlog.get_logger(__name__)
 class ModelUse:
     """What one model did in a job. `infer_s`: seconds of inference; `gap_reasons`: error code -> gaps.
 
-    `n_loaded` are instants of the plan that parts hold, `n_inferred` those that the last attempt inferred itself.
+    `n_loaded` are instants of the plan that parts hold, `n_inferred` those that the last attempt inferred itself. Of
+    all attempts together: `n_paid` frames inferred, `cpu_s`, `gpu_s`, and its share of the bytes fetched.
     """
 
     model_id: str
@@ -55,6 +56,10 @@ class ModelUse:
     gap_reasons: dict[str, int] = field(default_factory=dict)
     infer_s: float = 0.0
     n_inferred: int = 0
+    n_paid: int = 0
+    cpu_s: float = 0.0
+    gpu_s: float = 0.0
+    fetch_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,7 @@ class Estimate:
         fetch_bytes: to be moved over the network.
         read_bytes: of the container, of the groups of pictures that hold an owed frame.
         n_runs: runs of this installation that the speeds were measured on; 0: figures of the model cards.
+        cpu_s, gpu_s: seconds of CPU and GPU, as `ModelUse` counts them.
     """
 
     n_frames: int
@@ -76,6 +82,8 @@ class Estimate:
     fetch_bytes: int
     read_bytes: int
     n_runs: int
+    cpu_s: float = 0.0
+    gpu_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,10 +255,12 @@ class Lake:
         if self.bucket is None:
             return parts.store_part(folder, part)
         parts.check_part(part)
-        path = folder / part.name
+        path, n_bytes = folder / part.name, 0
         if not self.has(path):
-            self.write_bytes(path, parts.part_content(part))
-        return parts.part_ref(part, self.name_of(path))
+            content = parts.part_content(part)
+            self.write_bytes(path, content)
+            n_bytes = content.nbytes
+        return parts.part_ref(part, self.name_of(path), n_bytes)
 
     def set_aside(self, video_id: str, model_digest: str, path: Path, error: ResultsError) -> str:
         """Take a part out of the lake by adding `.bad` to its name; its instants are then owed again.

@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -63,6 +63,8 @@ class PartRef:
     path: str
     n_loaded: int
     n_gaps: int
+    n_bytes: int = field(default=0, compare=False)
+    """Bytes that were written; 0 when the part was there."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,10 +124,12 @@ def write_part(
 def store_part(parts_dir: Path, part: Part) -> PartRef:
     """`write_part` of a part that is made already."""
     check_part(part)
-    path = parts_dir / part.name
+    path, n_bytes = parts_dir / part.name, 0
     if not path.exists():
-        write_whole(path, part_content(part))
-    return part_ref(part, str(path))
+        content = part_content(part)
+        write_whole(path, content)
+        n_bytes = content.nbytes
+    return part_ref(part, str(path), n_bytes)
 
 
 def part_content(part: Part) -> memoryview:
@@ -133,10 +137,10 @@ def part_content(part: Part) -> memoryview:
     return to_parquet(_to_table(part), asdict(part.header))
 
 
-def part_ref(part: Part, path: str) -> PartRef:
+def part_ref(part: Part, path: str, n_bytes: int = 0) -> PartRef:
     """A part that was written there."""
     loaded = part.loaded
-    return PartRef(path, int(loaded.sum()), int((~loaded).sum()))
+    return PartRef(path, int(loaded.sum()), int((~loaded).sum()), n_bytes)
 
 
 def part_name(chunk_id: str, frame_offset: NDArray[np.int64], loaded: NDArray[np.bool_]) -> str:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from framehouse.backups import Backups
 from framehouse.errors import JobNotFound, LeaseLost
 from framehouse.state.loads import append_load
+from framehouse.state.measures import Tally, add_counts
 from framehouse.state.opening import open_engine, writing
 from framehouse.state.records import FINAL, NOBODY, Job, JobRequest, JobStatus, Lease, LoadRow, Origin
 from framehouse.state.schema import counters, jobs, leases, load_log, uploads
@@ -255,6 +256,9 @@ class State:
             if outcome != "done":
                 values |= {"status": outcome, "finished_at": time.time()}
             connection.execute(jobs.update().where(jobs.c.job_id == job_id).values(**values))
+            tally = Tally()
+            tally.count("framehouse_jobs_ended_total", outcome=outcome)
+            add_counts(connection, tally.counts)
             return seq
 
     def pause(self, lease: Lease, job_id: str, loads: Iterable[tuple[str, str]], reason: tuple[str, str, str]) -> None:

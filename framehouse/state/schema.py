@@ -97,6 +97,28 @@ counters = sa.Table(
     sa.Column("value", sa.BigInteger, nullable=False),
 )
 
+measures = sa.Table(
+    "measures",
+    metadata,
+    sa.Column("name", sa.String(80), primary_key=True),
+    sa.Column("labels", sa.String(400), primary_key=True),
+    sa.Column("value", sa.Float, nullable=False),
+)
+
+job_costs = sa.Table(
+    "job_costs",
+    metadata,
+    sa.Column("job_id", sa.String(40), primary_key=True),
+    sa.Column("model_digest", sa.String(64), primary_key=True),
+    sa.Column("model_id", sa.String(200), nullable=False),
+    sa.Column("n_frames", sa.BigInteger, nullable=False),
+    sa.Column("infer_s", sa.Float, nullable=False),
+    sa.Column("decode_s", sa.Float, nullable=False),
+    sa.Column("cpu_s", sa.Float, nullable=False),
+    sa.Column("gpu_s", sa.Float, nullable=False),
+    sa.Column("fetch_bytes", sa.BigInteger, nullable=False),
+)
+
 api_keys = sa.Table(
     "api_keys",
     metadata,
@@ -154,7 +176,7 @@ deliveries = sa.Table(
     sa.UniqueConstraint("event_id", "webhook_id"),
 )
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """1: jobs, leases, load log. 2: who asked for a job and how; keys, uploads, webhooks and their deliveries.
 3: shares; catalogues and their entries (`catalog_tables`); what of a video a job is about, its estimate; budgets.
-4: how many jobs of a catalogue run at once."""
+4: how many jobs of a catalogue run at once. 5: measures, and what each model of a job has cost."""

@@ -50,6 +50,10 @@ _USES = pa.schema(
         "decode_s": pa.float64(),
         "bytes": pa.int64(),
         "n_inferred": pa.int64(),
+        "n_paid": pa.int64(),
+        "cpu_s": pa.float64(),
+        "gpu_s": pa.float64(),
+        "fetch_bytes": pa.int64(),
     }
 )
 _ESTIMATE = pa.schema(
@@ -61,6 +65,8 @@ _ESTIMATE = pa.schema(
         "fetch_bytes": pa.int64(),
         "read_bytes": pa.int64(),
         "n_runs": pa.int64(),
+        "cpu_s": pa.float64(),
+        "gpu_s": pa.float64(),
     }
 )
 

@@ -48,6 +48,7 @@ __all__ = ["LoadEntry", "Publisher", "current_snapshot"]
 log = structlog.get_logger(__name__)
 
 DEFAULT_CONFIDENCE = 0.4
+NO_PRICES = "0 0 0 EUR"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ class Publisher:
         store_dir: folder of the database files; made when missing.
         lake: where the loads are read from.
         confidence: default threshold of the views, 0..1.
+        prices: of a CPU hour, a GPU hour and a fetched GB, and the currency, by spaces.
         mend: accept a current snapshot that cannot be read; only `replace` makes sense then.
         backups: where a copy goes before tables of an earlier release are changed; None never changes any.
 
@@ -100,10 +102,12 @@ class Publisher:
         lake: Lake,
         *,
         confidence: float = DEFAULT_CONFIDENCE,
+        prices: str = NO_PRICES,
         mend: bool = False,
         backups: Backups | None = None,
     ) -> None:
-        self._store_dir, self._lake, self._confidence, self._backups = store_dir, lake, confidence, backups
+        self._store_dir, self._lake, self._backups = store_dir, lake, backups
+        self._views = ViewSettings(str(confidence), prices)
         self._stack = ExitStack()
         self._stack.enter_context(writer_lock(store_dir))
         try:
@@ -172,7 +176,7 @@ class Publisher:
             MigrationError: the tables are of an earlier release, and there are no `backups`.
         """
         fresh = [entry for entry in entries if entry.seq > self.published_seq]
-        if self._facts and self._facts.is_current(self._confidence) and not fresh:
+        if self._facts and self._facts.is_current(self._views) and not fresh:
             return None
         started = time.monotonic()
         self._copy_first()
@@ -180,7 +184,7 @@ class Publisher:
         # The former current rests now, and lacks exactly what is fresh.
         seq = max([self.published_seq, *(entry.seq for entry in fresh)])
         generation = self._facts.generation if self._facts else ""
-        self._turn(loading, Facts(seq, tuple(fresh), generation, str(self._confidence), True, max(migrations())))
+        self._turn(loading, Facts(seq, tuple(fresh), generation, self._views, True, max(migrations())))
         aside = tuple(item for receipt in receipts for item in receipt.set_aside)
         assert self._current is not None
         done = Published(self.published_seq, self._current, len(receipts), aside, time.monotonic() - started)
@@ -197,14 +201,14 @@ class Publisher:
         with writing(path) as connection:
             migrate(connection)
             set_fact(connection, "generation", generation)
-            set_fact(connection, "confidence", str(self._confidence))
+            self._views.write(connection)
             known = self._facts.log if self._facts else ()
             with transaction(connection):
                 for entry in known:
                     note(connection, entry)
             fill(connection)
             connection.execute("CHECKPOINT")
-        self._turn(path, Facts(self.published_seq, known, generation, str(self._confidence), True, max(migrations())))
+        self._turn(path, Facts(self.published_seq, known, generation, self._views, True, max(migrations())))
         assert self._current is not None
         return self._current
 
@@ -275,7 +279,7 @@ class Publisher:
         with writing(loading) as connection:
             migrate(connection)
             self._check_generation(connection)
-            set_fact(connection, "confidence", str(self._confidence))
+            self._views.write(connection)
             own_seq = read_seq(connection)
             known = self._facts.log if self._facts else ()
             todo = newest([entry for entry in (*known, *fresh) if entry.seq > own_seq])
@@ -317,19 +321,32 @@ class Publisher:
 
 
 @dataclass(frozen=True, slots=True)
+class ViewSettings:
+    """Settings that views read: rows of the table `settings`."""
+
+    confidence: str
+    prices: str
+
+    def write(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Write what says something else."""
+        set_fact(connection, "confidence", self.confidence)
+        set_fact(connection, "prices", self.prices)
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What the published snapshot says about itself. `log`: entries that it holds and the resting file may lack."""
 
     seq: int
     log: tuple[LoadEntry, ...]
     generation: str
-    confidence: str
+    views: ViewSettings
     has_current_schema: bool
     schema_version: int
 
-    def is_current(self, confidence: float) -> bool:
+    def is_current(self, views: ViewSettings) -> bool:
         """Whether it needs no publish by itself."""
-        return self.has_current_schema and self.confidence == str(confidence)
+        return self.has_current_schema and self.views == views
 
 
 def recover(store_dir: Path) -> Path | None:
@@ -357,9 +374,10 @@ def read_facts(store_dir: Path) -> Facts:
         schema = is_current(connection)
         rows = fetch(connection, "SELECT seq, kind, video_id, model_digest, job_id FROM loads ORDER BY seq")
         entries = tuple(LoadEntry(*row) for row in rows)
-        generation, confidence = read_fact(connection, "generation"), read_fact(connection, "confidence")
+        generation = read_fact(connection, "generation")
+        views = ViewSettings(read_fact(connection, "confidence"), read_fact(connection, "prices"))
         version = schema_version(connection)
-    return Facts(entries[-1].seq if entries else 0, entries, generation, confidence, schema, version)
+    return Facts(entries[-1].seq if entries else 0, entries, generation, views, schema, version)
 
 
 def newest(entries: Iterable[LoadEntry]) -> list[LoadEntry]:

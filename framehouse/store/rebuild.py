@@ -14,7 +14,7 @@ from framehouse.results.lake import Lake
 from framehouse.store.connection import transaction
 from framehouse.store.load import SetAside, load_job, load_parts, load_video
 from framehouse.store.load_finding import load_finding
-from framehouse.store.publish import DEFAULT_CONFIDENCE, Publisher
+from framehouse.store.publish import DEFAULT_CONFIDENCE, NO_PRICES, Publisher
 from framehouse.store.snapshots import remove_database, snapshots
 
 log = structlog.get_logger(__name__)
@@ -32,7 +32,7 @@ class Rebuilt:
     set_aside: tuple[SetAside, ...]
 
 
-def rebuild(store_dir: Path, lake: Lake, *, confidence: float = DEFAULT_CONFIDENCE) -> Rebuilt:
+def rebuild(store_dir: Path, lake: Lake, *, confidence: float = DEFAULT_CONFIDENCE, prices: str = NO_PRICES) -> Rebuilt:
     """Build a new database from the lake and publish it; the old files go, readers that hold one keep it.
 
     The old database may be damaged, of a later release, or not there.
@@ -41,7 +41,7 @@ def rebuild(store_dir: Path, lake: Lake, *, confidence: float = DEFAULT_CONFIDEN
         StoreLocked: a loader is running; stop it first (`framehouse down`).
         StoreError: code `store.disk_full` or `store.write`; the old database stays.
     """
-    with Publisher(store_dir, lake, confidence=confidence, mend=True) as publisher:
+    with Publisher(store_dir, lake, confidence=confidence, prices=prices, mend=True) as publisher:
         filling = _Filling(lake)
         snapshot = publisher.replace(filling.fill, secrets.token_hex(8))
         for older in snapshots(store_dir):

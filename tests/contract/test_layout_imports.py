@@ -42,6 +42,7 @@ MODULES = (
     "repositories",
     "room",
     "backups",
+    "tracing",
     "samples",
 )
 EMPTY = {

@@ -108,3 +108,34 @@ def wait_for(stack: Stack, job_id: str) -> str:
 
     state = open_state(f"sqlite:///{stack.home / 'state' / 'state.db'}")
     return wait_for_jobs(state, [job_id], timeout_s=240.0)[0].status
+
+
+def test_every_hop_is_measured_over_all_processes(stack: Stack, bikes: dict[str, str]) -> None:
+    figures = json.loads(stack.ok("status", "--json"))["figures"]
+
+    def total(name: str, **labels: str) -> float:
+        family = name.removesuffix("_count").removesuffix("_sum")
+        return sum(
+            sample["value"]
+            for sample in figures[family]
+            if sample["name"] == name and labels.items() <= sample["labels"].items()
+        )
+
+    for hop in ("fetch", "probe", "plan", "infer", "load"):
+        assert total("framehouse_hop_seconds_count", hop=hop) >= 1, hop
+        assert total("framehouse_hop_seconds_sum", hop=hop) > 0, hop
+    assert total("framehouse_frames_total", model="detector/1", outcome="inferred") >= 50
+    assert total("framehouse_frames_decoded_total") >= 50
+    assert total("framehouse_infer_seconds_total", model="detector/1") > 0
+    assert total("framehouse_worker_cpu_seconds_total") > 0
+    assert total("framehouse_chunks_total", outcome="inferred") >= 1
+    assert total("framehouse_parts_bytes_total") > 0
+    assert total("framehouse_loads_total", kind="parts") >= 1
+    assert total("framehouse_publish_seconds_count") >= 1
+    assert total("framehouse_job_seconds_count") >= 1
+    assert total("framehouse_jobs_ended_total", outcome="done") >= 1
+    assert total("framehouse_triton_up") == 1
+    assert total("framehouse_triton_requests_total", triton_model="detector") >= 1
+    assert total("framehouse_triton_request_seconds_total", triton_model="detector") > 0
+    text = stack.ok("status")
+    assert "detector/1" in text and "fetch" in text, text

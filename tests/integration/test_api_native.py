@@ -364,11 +364,27 @@ def test_metrics_are_prometheus_text(with_rows: Served) -> None:
     assert float(values["framehouse_snapshot_age_seconds"]) >= 0
     frames = {name: float(value) for name, value in values.items() if name.startswith("framehouse_frames{")}
     assert sum(frames.values()) == 10
-    named = {line.split()[2] for line in lines if line.startswith("# TYPE")}
+    kinds = {line.split()[2]: line.split()[3] for line in lines if line.startswith("# TYPE")}
+    parts = {"histogram": ("_bucket", "_sum", "_count")}
+    named = {name + part for name, kind in kinds.items() for part in parts.get(kind, ("",))}
     assert {name.partition("{")[0] for name in values} <= named
     assert "example.org" not in answer.text
     with_rows.keys.create("mine")
     assert with_rows.ask("GET", "/metrics").status_code == 401
+
+
+def test_requests_are_counted_by_route(served: Served) -> None:
+    for path in ("/health", "/health", "/v1/jobs/j_0123456789abcdef0123", "/ui/jobs", "/a/b/c/d/e/f"):
+        served.ask("GET", path)
+    values = dict(line.rsplit(" ", 1) for line in served.ask("GET", "/metrics").text.splitlines() if line[0] != "#")
+    name = 'framehouse_api_requests_total{method="GET",route="%s",status="%d"}'
+    assert values[name % ("/health", 200)] == "2"
+    assert values[name % ("/v1/jobs/{job_id}", 404)] == "1", "the template, not the job"
+    assert values[name % ("none", 404)] == "1"
+    assert any('route="/ui' in name for name in values)
+    assert values['framehouse_api_request_seconds_count{route="/health"}'] == "2"
+    assert values['framehouse_api_request_seconds_bucket{route="/health",le="+Inf"}'] == "2"
+    assert values["framehouse_fetched_bytes_total"] == "0"
 
 
 def test_metrics_are_there_before_anything_is(served: Served) -> None:

@@ -32,7 +32,8 @@ def test_every_setting_is_described(name: str, field: FieldInfo) -> None:
 @pytest.mark.parametrize(("name", "field"), list(fields(Settings)))
 def test_every_measure_names_its_unit(name: str, field: FieldInfo) -> None:
     shares_and_thresholds = {"jobs.confidence", "jobs.max_gap_share"}
-    if field.annotation is float and name not in shares_and_thresholds:
+    prices = {"costs.cpu_hour", "costs.gpu_hour", "costs.fetched_gb"}  # by the unit that they are for
+    if field.annotation is float and name not in shares_and_thresholds | prices:
         assert name.endswith(UNITS), name
 
 

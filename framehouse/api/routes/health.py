@@ -11,9 +11,9 @@ from pydantic import BaseModel, Field
 from sqlalchemy.exc import SQLAlchemyError
 
 from framehouse.api.context import Api, ApiContext
-from framehouse.api.parts import parts_of
 from framehouse.config import Settings
 from framehouse.errors import StoreError
+from framehouse.jobs.parts import parts_of
 from framehouse.store.snapshots import current_snapshot
 
 log = structlog.get_logger(__name__)

@@ -25,8 +25,10 @@ WHERE j.job_id = ? AND i.status = 'gap'
 ORDER BY i.model_id, i.frame_offset
 """
 _USAGE = """
-SELECT model_id, model_digest, n_planned, n_frames, n_gaps, infer_s, decode_s, bytes
-FROM usage WHERE job_id = ? ORDER BY model_id
+SELECT u.model_id, u.model_digest, u.n_planned, u.n_frames, u.n_gaps, u.infer_s, u.decode_s, u.bytes, c.n_paid, c.cpu_s,
+    c.gpu_s, c.fetch_bytes, c.money, c.currency
+FROM usage u JOIN costs c USING (job_id, model_digest)
+WHERE job_id = ? ORDER BY u.model_id
 """
 
 
@@ -56,7 +58,13 @@ class Usage(BaseModel):
     n_gaps: int
     infer_s: float
     decode_s: float
-    bytes: int = Field(description="bytes that were fetched")
+    bytes: int = Field(description="bytes that the last attempt fetched")
+    n_paid: int = Field(description="frames that all attempts inferred")
+    cpu_s: float = Field(description="of all attempts")
+    gpu_s: float = Field(description="of all attempts")
+    fetch_bytes: int = Field(description="of all attempts")
+    money: float = Field(description="at the prices of the settings")
+    currency: str
 
 
 class UsageList(BaseModel):

@@ -1,21 +1,38 @@
 -- Grain: one job of a backfill: what it was expected to cost beside what it did cost.
 -- Columns: job_id, video_id, uri, status, expected_frames, n_frames, expected_s, low_s, high_s, worked_s, error_share,
--- is_within, expected_fetch_bytes, fetched_bytes, n_runs.
+-- is_within, expected_fetch_bytes, fetched_bytes, n_runs, expected_cpu_s, cpu_s, expected_gpu_s, gpu_s, expected_money,
+-- money, currency.
 -- Example: how good are the estimates? SELECT avg(abs(error_share)), avg(is_within::INTEGER) FROM estimates;
 CREATE OR REPLACE VIEW estimates AS
 WITH did AS (
     SELECT job_id, sum(n_inferred)::BIGINT AS n_frames, sum(bytes)::BIGINT AS fetched_bytes
     FROM usage
     GROUP BY job_id
+),
+paid AS (
+    SELECT job_id, sum(cpu_s) AS cpu_s, sum(gpu_s) AS gpu_s, sum(money) AS money
+    FROM costs
+    GROUP BY job_id
+),
+prices AS (
+    SELECT
+        split_part(value, ' ', 1)::DOUBLE AS cpu_hour, split_part(value, ' ', 2)::DOUBLE AS gpu_hour,
+        split_part(value, ' ', 3)::DOUBLE AS fetched_gb, split_part(value, ' ', 4) AS currency
+    FROM settings
+    WHERE name = 'prices'
 )
 SELECT
     e.job_id, j.video_id, j.uri, j.status, e.n_frames AS expected_frames, d.n_frames, e.seconds AS expected_s, e.low_s,
     e.high_s, j.worked_s, j.worked_s / e.seconds - 1 AS error_share,
     j.worked_s BETWEEN e.low_s AND e.high_s AS is_within, e.fetch_bytes AS expected_fetch_bytes, d.fetched_bytes,
-    e.n_runs
+    e.n_runs, e.cpu_s AS expected_cpu_s, c.cpu_s, e.gpu_s AS expected_gpu_s, c.gpu_s,
+    e.cpu_s / 3600 * p.cpu_hour + e.gpu_s / 3600 * p.gpu_hour + e.fetch_bytes / 1e9 * p.fetched_gb AS expected_money,
+    c.money, p.currency
 FROM job_estimates e
 JOIN jobs j USING (job_id)
-LEFT JOIN did d USING (job_id);
+LEFT JOIN did d USING (job_id)
+LEFT JOIN paid c USING (job_id)
+CROSS JOIN prices p;
 
 COMMENT ON VIEW estimates IS 'Grain: one job of a backfill: what it was expected to cost beside what it did cost.';
 COMMENT ON COLUMN estimates.job_id IS 'The job';
@@ -33,3 +50,10 @@ COMMENT ON COLUMN estimates.is_within IS 'Whether it kept to the band';
 COMMENT ON COLUMN estimates.expected_fetch_bytes IS 'Bytes that were to be fetched';
 COMMENT ON COLUMN estimates.fetched_bytes IS 'Bytes that were fetched';
 COMMENT ON COLUMN estimates.n_runs IS 'Earlier runs that the speeds were measured on';
+COMMENT ON COLUMN estimates.expected_cpu_s IS 'CPU seconds that were expected';
+COMMENT ON COLUMN estimates.cpu_s IS 'CPU seconds of all its attempts';
+COMMENT ON COLUMN estimates.expected_gpu_s IS 'GPU seconds that were expected';
+COMMENT ON COLUMN estimates.gpu_s IS 'GPU seconds of all its attempts';
+COMMENT ON COLUMN estimates.expected_money IS 'What was expected, at the prices of the settings';
+COMMENT ON COLUMN estimates.money IS 'What all its attempts cost at the same prices';
+COMMENT ON COLUMN estimates.currency IS 'FRAMEHOUSE_COSTS__CURRENCY';

@@ -2,72 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-import tasks.infer
-from chunk_cases import SMALL, SPEC, FakeTriton, numbered_video, use_fake
-from framehouse import ids
-from framehouse.inference.run import infer_chunk
-from framehouse.jobs.attempt import hold_job
-from framehouse.jobs.chunks import HeldChunk
-from framehouse.jobs.outcome import conclude_run
-from framehouse.jobs.plans import plan_of_request, store_plan
+from chunk_cases import FakeTriton, numbered_video
 from framehouse.jobs.submit import resume_job, store_job
-from framehouse.state import Job, JobRequest
+from framehouse.state import JobRequest
 from framehouse.state.budgets import Budgets, Caps, job_budget
-from framehouse.storage.local import LocalSource
-from framehouse.video.probe import probe
-from jobs_in_hand import ENDPOINTS, new_attempt, new_state
-
-MODELS = (SPEC, SMALL)
-
-
-class Quiet:
-    """Stands for the bar in Prefect's page."""
-
-    def __init__(self, *_: object) -> None:
-        pass
-
-    def show(self, *_: object) -> None:
-        pass
-
-    def finish(self, *_: object) -> None:
-        pass
+from jobs_in_hand import new_state
+from runs_in_line import infer_here, work
 
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTriton]:
     """Chunks run here, one after the other, and the server is a fake."""
-
-    def in_line(_address: str, _work: object, held: Sequence[HeldChunk], **_: Any) -> Iterator[tuple[HeldChunk, Any]]:
-        for chunk in held:
-            yield chunk, infer_chunk(chunk.task)
-
-    monkeypatch.setattr(tasks.infer, "run_chunks", in_line)
-    monkeypatch.setattr(tasks.infer, "lent", lambda *_: nullcontext())
-    monkeypatch.setattr(tasks.infer, "Progress", Quiet)
-    server = use_fake(monkeypatch, FakeTriton())
+    server = infer_here(monkeypatch)
     yield server
     server.close()
-
-
-def work(folder: Path, video: Path, job_id: str) -> Job:
-    """What a run of the flow does, without Prefect."""
-    state, settings = new_state(folder), new_attempt(folder / "other").settings
-    settings.home = folder / "home"
-    local = LocalSource(video).fetch(folder)
-    identity = ids.video_id(local.sha256)
-    with hold_job(state, job_id, "run", settings, ENDPOINTS) as attempt:
-        state.note(attempt.lease, job_id, video_id=identity)
-        index = probe(video)
-        ref = store_plan(attempt, local, identity, index, plan_of_request(index, attempt.job.request))
-        conclude_run(attempt, ref, tasks.infer.infer_video.fn(attempt, ref, MODELS))
-    return state.job(job_id)
 
 
 def test_a_cap_in_frames_holds_from_run_to_run(fake: FakeTriton, tmp_path: Path, media_dir: Path) -> None:

@@ -1,0 +1,42 @@
+-- Grain: one model in one job: what it has cost, all attempts together, in seconds, bytes and money.
+-- Columns: job_id, video_id, uri, model_id, model_digest, status, finished_at, n_frames, n_paid, cpu_s, gpu_s, fetch_bytes,
+-- cpu_money, gpu_money, fetch_money, money, currency.
+-- Example: what did each model cost this month? SELECT model_id, sum(money) FROM costs WHERE finished_at >= date_trunc('month', now()::TIMESTAMP) GROUP BY ALL;
+CREATE OR REPLACE VIEW costs AS
+WITH prices AS (
+    SELECT
+        split_part(value, ' ', 1)::DOUBLE AS cpu_hour, split_part(value, ' ', 2)::DOUBLE AS gpu_hour,
+        split_part(value, ' ', 3)::DOUBLE AS fetched_gb, split_part(value, ' ', 4) AS currency
+    FROM settings
+    WHERE name = 'prices'
+)
+SELECT
+    u.job_id, j.video_id, j.uri, u.model_id, u.model_digest, j.status, j.finished_at, u.n_frames, u.n_paid, u.cpu_s,
+    u.gpu_s, u.fetch_bytes,
+    u.cpu_s / 3600 * p.cpu_hour AS cpu_money,
+    u.gpu_s / 3600 * p.gpu_hour AS gpu_money,
+    u.fetch_bytes / 1e9 * p.fetched_gb AS fetch_money,
+    u.cpu_s / 3600 * p.cpu_hour + u.gpu_s / 3600 * p.gpu_hour + u.fetch_bytes / 1e9 * p.fetched_gb AS money,
+    p.currency
+FROM usage u
+JOIN jobs j USING (job_id)
+CROSS JOIN prices p;
+
+COMMENT ON VIEW costs IS 'Grain: one model in one job: what it has cost, all attempts together, in seconds, bytes and money.';
+COMMENT ON COLUMN costs.job_id IS 'The job';
+COMMENT ON COLUMN costs.video_id IS 'The video';
+COMMENT ON COLUMN costs.uri IS 'Where the video was asked for';
+COMMENT ON COLUMN costs.model_id IS 'Name of the model, slug/version';
+COMMENT ON COLUMN costs.model_digest IS 'Digest of everything that shapes the model''s numbers';
+COMMENT ON COLUMN costs.status IS 'How the job ended';
+COMMENT ON COLUMN costs.finished_at IS 'When the job ended, UTC';
+COMMENT ON COLUMN costs.n_frames IS 'Planned frames with an answer';
+COMMENT ON COLUMN costs.n_paid IS 'Frames that all attempts of the job inferred; the others of n_frames were there';
+COMMENT ON COLUMN costs.cpu_s IS 'CPU seconds: the workers'', shared out by frames, and the inference of a model that a CPU serves';
+COMMENT ON COLUMN costs.gpu_s IS 'Seconds of inference of a model that a GPU serves';
+COMMENT ON COLUMN costs.fetch_bytes IS 'Bytes that were fetched, the job''s divided by its models';
+COMMENT ON COLUMN costs.cpu_money IS 'cpu_s at FRAMEHOUSE_COSTS__CPU_HOUR';
+COMMENT ON COLUMN costs.gpu_money IS 'gpu_s at FRAMEHOUSE_COSTS__GPU_HOUR';
+COMMENT ON COLUMN costs.fetch_money IS 'fetch_bytes at FRAMEHOUSE_COSTS__FETCHED_GB';
+COMMENT ON COLUMN costs.money IS 'All three together';
+COMMENT ON COLUMN costs.currency IS 'FRAMEHOUSE_COSTS__CURRENCY';
