@@ -147,7 +147,7 @@ class Publisher:
     @property
     def is_current(self) -> bool:
         """Whether nothing is published yet, or with this release's tables and views."""
-        return self._facts is None or self._facts.is_current(self._confidence)
+        return self._facts is None or self._facts.is_current(self._views)
 
     def need_bytes(self) -> int:
         """Bytes that the next publish takes besides what is new: a copy of the current file where none rests, and one
