@@ -257,6 +257,20 @@ def test_gaps_and_usage_of_a_job(with_rows: Served) -> None:
         assert with_rows.ask("GET", f"/v1/jobs/{DONE}/{path}", theirs).status_code == 404
 
 
+def test_what_all_work_has_cost(with_rows: Served) -> None:
+    whole = with_rows.ask("GET", "/v1/usage").json()
+    assert (len(whole["usage"]), whole["truncated"]) == (1, False)
+    assert [row["job_id"] for row in with_rows.ask("GET", "/v1/usage?by=job&since=2000-01-01").json()["usage"]] == [
+        DONE
+    ]
+    assert with_rows.ask("GET", "/v1/usage?since=2200-01-01T00:00:00Z").json()["usage"] == []
+    for wrong in ("since=0", "since=2026-13-01", "since=0001-01-01T00:00%2B14:00", "by=planet", "limit=0"):
+        answer = with_rows.ask("GET", f"/v1/usage?{wrong}")
+        assert (answer.status_code in (400, 422), code(answer)) == (True, "api.invalid"), wrong
+    theirs, _ = with_rows.keys.create("theirs")
+    assert with_rows.ask("GET", "/v1/usage", theirs).status_code == 403
+
+
 def test_videos_are_listed_and_shown(with_rows: Served) -> None:
     videos = with_rows.ask("GET", "/v1/videos").json()["videos"]
     assert video_name(0) in [video["video_id"] for video in videos]

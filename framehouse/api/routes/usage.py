@@ -12,6 +12,9 @@ from framehouse.api.context import Admin, ApiContext
 from framehouse.errors import BadRequest
 from framehouse.jobs.costs import read_usage
 
+_MOMENT = r"^(\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})?)?)?$"
+"""A day, or a time of ISO 8601; a bare number is no time."""
+
 router = APIRouter(prefix="/v1/usage", tags=["jobs"])
 
 
@@ -27,13 +30,20 @@ def usage(
     api: ApiContext,
     _: Admin,
     by: Annotated[Literal["job", "model", "day", "estimate"], Query(description="a row for each")] = "model",
-    since: Annotated[datetime | None, Query(description="of jobs that ended from then on, UTC")] = None,
+    since: Annotated[
+        str, Query(pattern=_MOMENT, description="of jobs that ended from then on; UTC without a zone")
+    ] = "",
     limit: Annotated[int, Query(ge=1, le=100_000)] = 1000,
 ) -> UsageRows:
     """As the published tables have it; `estimate`: what backfills were expected to cost beside what they did."""
-    try:
-        moment = since and (since.replace(tzinfo=UTC) if since.tzinfo is None else since.astimezone(UTC))
-    except OverflowError as error:
-        raise BadRequest("query.since: beyond the years that there are", code="api.invalid") from error
-    found = read_usage(api.settings, by, moment, max_rows=limit)
+    found = read_usage(api.settings, by, _moment(since) if since else None, max_rows=limit)
     return UsageRows(usage=found.records(), truncated=found.truncated)
+
+
+def _moment(text: str) -> datetime:
+    """A time with its zone. Raises BadRequest: there is no such day or hour, or it lies beyond all years."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise BadRequest(f"query.since: {error}", code="api.invalid") from error
