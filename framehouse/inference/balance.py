@@ -18,7 +18,7 @@ import structlog
 
 from framehouse.errors import InferenceError, InferenceTimeout, ModelNotReady, TritonUnavailable
 from framehouse.inference.specs import TritonTarget
-from framehouse.inference.triton import Answer, Tensor, connect
+from framehouse.inference.triton import Answer, Tensor, connect, disconnect
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +54,16 @@ def connect_all(target: TritonTarget) -> Client:
         if key not in _balanced:
             _balanced[key] = BalancedClient(target)
         return _balanced[key]
+
+
+def disconnect_all() -> None:
+    """Close every client that `connect_all` made in this process, and those of single servers."""
+    with _balanced_lock:
+        mine = [key for key in _balanced if key[0] == os.getpid()]
+        closing = [_balanced.pop(key) for key in mine]
+    for client in closing:
+        client.close()
+    disconnect()
 
 
 _balanced: dict[tuple[int, TritonTarget], BalancedClient] = {}
@@ -103,6 +113,11 @@ class BalancedClient:
         self._lock = threading.Lock()
         self._n_sent = 0
         self._wanted: dict[str, tuple[str, ...]] = {}
+        self._closed = threading.Event()
+
+    def close(self) -> None:
+        """Ask no more after servers that are away; what is in flight ends as it would have."""
+        self._closed.set()
 
     def submit(
         self, model: str, inputs: Mapping[str, Tensor], *, version: str = "", priority: int = 0
@@ -206,8 +221,7 @@ class BalancedClient:
 
     def _await(self, server: _Server) -> None:
         """Ask now and then, until the server has all that it should have, or has answered somebody else."""
-        while server.is_away:
-            time.sleep(self._away_s)
+        while server.is_away and not self._closed.wait(self._away_s):
             try:
                 for models in [*self._wanted.values()]:
                     if models[-1] not in server.refused:

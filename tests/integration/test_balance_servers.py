@@ -15,11 +15,11 @@ import pytest
 
 from chunk_cases import ANSWER, SPEC, assert_whole, chunk_task, gaps, numbered_video
 from framehouse.errors import ConfigError
+from framehouse.inference.balance import disconnect_all
 from framehouse.inference.run import infer_chunk
 from framehouse.inference.server import TritonServer
 from framehouse.inference.server_env import ensure_server_env
 from framehouse.inference.specs import TritonTarget
-from framehouse.inference.triton import disconnect
 from real_parts import require
 
 pytestmark = pytest.mark.real("triton")
@@ -64,7 +64,7 @@ def pair(checkout: Path, tmp_path: Path) -> Iterator[list[TritonServer]]:
         yield [
             running.enter_context(TritonServer(python, [repository], work_dir=tmp_path / name)) for name in ("a", "b")
         ]
-        disconnect()
+        disconnect_all()
 
 
 def test_a_killed_server_costs_no_frame_and_is_taken_up_again(

@@ -181,3 +181,19 @@ def test_loading_passes_when_one_server_answers() -> None:
     alive.load_error = TritonUnavailable("gone too")
     with pytest.raises(TritonUnavailable):
         client.ensure_loaded(["m"])
+
+
+def test_a_closed_client_asks_no_more_after_a_server_that_is_away() -> None:
+    before = set(threading.enumerate())
+    client, (mortal, _) = several(2, away_s=0.01)
+    client.ensure_loaded(["m"])
+    mortal.error = mortal.load_error = TritonUnavailable("gone")
+    for _ in range(4):
+        client.infer("m", FRAME)
+
+    def waits() -> bool:
+        return any(thread.name == "triton-away" for thread in {*threading.enumerate()} - before)
+
+    assert waits()
+    client.close()
+    until(lambda: not waits())
