@@ -319,6 +319,18 @@ def test_a_job_is_followed_to_its_end(served: Served) -> None:
     assert last["error"] == {"code": "media.x", "message": "why", "hint": "try"}
 
 
+def test_a_job_that_ended_before_its_follower_came_is_told(served: Served) -> None:
+    """A page that shows it as running would show so for ever."""
+    mine, _ = served.keys.create("mine")
+    theirs, _ = served.keys.create("theirs")
+    ended, other = submit(served, mine), submit(served, theirs)
+    for job_id in (ended, other):
+        served.state.conclude(job_id, "failed", [], error=("media.x", "why", "try"))
+    going = submit(served, mine)
+    found = events_of(served, f"/v1/events?seen={ended}&seen={other}&seen=j_none", until=2, key=mine)
+    assert [(job["job_id"], job["status"]) for job in found] == [(ended, "failed"), (going, "queued")]
+
+
 def test_all_jobs_are_followed_each_key_its_own(served: Served) -> None:
     mine, my_key = served.keys.create("mine")
     theirs, _ = served.keys.create("theirs")

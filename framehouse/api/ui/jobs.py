@@ -104,9 +104,9 @@ def cancel(job_id: JobId, api: ApiContext, viewer: SubmitViewer, form: Form) -> 
 
 
 @router.get("/events")
-def events(api: ApiContext, viewer: ReadViewer) -> StreamingResponse:
+def events(api: ApiContext, viewer: ReadViewer, seen: all_events.Seen = []) -> StreamingResponse:  # noqa: B006
     """Every change of the jobs that one may see, as server-sent events without end."""
-    return all_events.events(api, viewer.caller)
+    return all_events.events(api, viewer.caller, seen)
 
 
 def _account(api: ApiContext, job_id: str, viewer: ReadViewer) -> dict[str, Any]:

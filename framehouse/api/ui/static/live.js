@@ -71,7 +71,9 @@ addEventListener("click", (event) => {
 addEventListener("submit", (event) => { isLeaving ||= !event.defaultPrevented; });
 addEventListener("pageshow", () => { isLeaving = false; });
 
-const source = new EventSource("/ui/events");
+// What ended between the making of this page and the first event is told too.
+const unfinished = [...shown.values()].filter((row) => ["queued", "running", "paused"].includes(row.dataset.status));
+const source = new EventSource(`/ui/events?${new URLSearchParams(unfinished.map((row) => ["seen", row.dataset.job]))}`);
 source.addEventListener("job", (event) => show(JSON.parse(event.data)));
 source.addEventListener("open", () => {
   if (away) location.reload();
