@@ -30,7 +30,10 @@ def jobs(stack: Stack) -> Iterator[State]:
 
 @pytest.fixture(scope="module")
 def prefect(stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stack.facts()["endpoints"]["prefect_api_url"], timeout=30.0) as client:
+    url, fresh = stack.facts()["endpoints"]["prefect_api_url"], httpx.Limits(max_keepalive_connections=0)
+    with httpx.Client(
+        base_url=url, timeout=30.0, limits=fresh
+    ) as client:  # the server hangs up on idle ones, after 5 s
         yield client
 
 
