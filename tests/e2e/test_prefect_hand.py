@@ -39,14 +39,22 @@ def prefect(stack: Stack) -> Iterator[httpx.Client]:
 
 def start(prefect: httpx.Client, **parameters: Any) -> str:
     deployment = prefect.get("/deployments/name/process-video/process-video").raise_for_status().json()
-    made = prefect.post(f"/deployments/{deployment['id']}/create_flow_run", json={"parameters": parameters})
-    return str(made.raise_for_status().json()["id"])
+    return str(send(prefect, f"/deployments/{deployment['id']}/create_flow_run", {"parameters": parameters})["id"])
+
+
+def send(prefect: httpx.Client, address: str, body: dict[str, Any]) -> dict[str, Any]:
+    """POST, again while Prefect's SQLite is busy: its own clients do so too."""
+    deadline = time.monotonic() + PATIENCE_S
+    while (answer := prefect.post(address, json=body)).status_code == httpx.codes.SERVICE_UNAVAILABLE:
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.5)
+    return dict(answer.raise_for_status().json())
 
 
 def set_state(prefect: httpx.Client, flow_run_id: str, kind: str, name: str) -> None:
     """What the page's buttons Retry and Cancel send."""
     body = {"state": {"type": kind, "name": name, "message": "by hand"}}
-    answer = prefect.post(f"/flow_runs/{flow_run_id}/set_state", json=body).raise_for_status().json()
+    answer = send(prefect, f"/flow_runs/{flow_run_id}/set_state", body)
     assert answer["status"] == "ACCEPT", answer
 
 
