@@ -51,8 +51,9 @@ def write_origin(folder: Path, origin: Origin) -> None:
 
 
 def version_files(folder: Path) -> dict[str, str]:
-    """Path to sha256 of the files in the version folders of a model."""
-    found = (path for path in sorted(folder.glob("*/**/*")) if path.is_file() and path.suffix != ".pyc")
+    """Path to sha256 of the files in the version folders of a model; its profiles are made, and people tune them."""
+    inside = (path for path in sorted(folder.glob("*/**/*")) if path.relative_to(folder).parts[0].isdigit())
+    found = (path for path in inside if path.is_file() and path.suffix != ".pyc")
     return {path.relative_to(folder).as_posix(): _sha256(path) for path in found}
 
 
