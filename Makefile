@@ -22,7 +22,7 @@ STAMP := .venv/.installed
 EXTRAS := .[dev]
 CONSTRAINTS := requirements/constraints.txt
 
-.PHONY: help setup server-env demo test e2e chaos bench bench-api bench-scan bench-scaling bench-costs bench-sql lint format reference constraints clean
+.PHONY: help setup server-env demo test e2e chaos bench bench-api bench-scan bench-scaling bench-fairness bench-costs bench-sql lint format reference constraints clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)$$/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -41,9 +41,10 @@ e2e: setup  ## run only the end-to-end tests
 chaos: setup  ## kill processes at random while videos run, and compare the tables (VIDEOS=1000 KILLS=100)
 	@PYTHONPATH=tests $(APP) -m chaos --videos $(VIDEOS) --kills $(KILLS) --out .framehouse-test/chaos.json $(ARGS)
 
-bench: setup  ## measure the HTTP server, SQL, then the pipeline; the last line is its efficiency
+bench: setup  ## measure the HTTP server, SQL, 1, 2 and 4 workers, then the pipeline; the last line is its efficiency
 	@$(APP) tests/benchmarks/bench_api.py
 	@$(APP) tests/benchmarks/bench_sql.py
+	@$(APP) tests/benchmarks/bench_scaling.py
 	@$(APP) tests/benchmarks/bench.py $(ARGS)
 
 bench-api: setup  ## measure the HTTP server with 50 clients: polls, submissions, uploads
@@ -54,6 +55,9 @@ bench-scan: setup  ## measure scans of 100,000 unchanged places and of 10,000 ne
 
 bench-scaling: setup  ## measure the same videos through 1, 2 and 4 workers, from a folder and from a slow store
 	@$(APP) tests/benchmarks/bench_scaling.py $(ARGS)
+
+bench-fairness: setup  ## measure how long shorts wait beside an endless video, with and without turns
+	@$(APP) tests/benchmarks/bench_fairness.py $(ARGS)
 
 bench-costs: setup  ## measure what each stage costs; docs/scaling.md is calculated from it
 	@$(APP) tests/benchmarks/bench_costs.py

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
@@ -50,9 +48,3 @@ def stamp() -> str:
 def restore_mark(home: Path) -> Path:
     """A file that is there while a restore puts what it staged in its place: whoever finds it goes on with it."""
     return home / ".restore.json"
-
-
-@cache
-def release() -> str:
-    """Version of this installation of Framehouse."""
-    return metadata.version("framehouse")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import metadata
-
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
@@ -39,6 +37,7 @@ from framehouse.api.slots import Slots
 from framehouse.api.ui.site import create_page, to_first_page
 from framehouse.config import Settings
 from framehouse.jobs.media import Media
+from framehouse.release import release
 from framehouse.state import open_state
 from framehouse.state.keys import Keys, check_workspace
 
@@ -52,7 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
     """The server's application. Opens the state database; raises what `open_state` and `check_workspace` raise."""
     check_workspace(settings.api.workspace)
     app = FastAPI(
-        title="Framehouse", version=metadata.version("framehouse"), docs_url=None, redoc_url=None,
+        title="Framehouse", version=release(), docs_url=None, redoc_url=None,
         description="Self-hosted video inference.", redirect_slashes=False, responses=errors.PROMISED,
     )  # fmt: skip
     state = open_state(settings.state_url, pooled=True, backups=settings.backups)

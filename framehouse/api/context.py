@@ -15,7 +15,7 @@ from framehouse.api.signing import UrlSigner
 from framehouse.api.slots import Slots
 from framehouse.config import Settings
 from framehouse.errors import NotAllowed, Unauthorised
-from framehouse.inference.statistics import Servers
+from framehouse.inference.servers import Servers
 from framehouse.jobs.media import Media
 from framehouse.state import State
 from framehouse.state.keys import ApiKey, Keys

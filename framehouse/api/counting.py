@@ -1,4 +1,7 @@
-"""Requests are counted by route, method and status, and their time taken; never by path, for names stand in it."""
+"""Every request is logged (method, path, status, seconds) and counted by route, method and status.
+
+Never logged with its query, for keys travel in it; never counted by path, for names stand in it.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,19 @@ import threading
 import time
 
 import sqlalchemy as sa
+import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from framehouse.state.measures import Tally, write_tally
+
+log = structlog.get_logger(__name__)
 
 _TELL_S = 5.0
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class Counted:
-    """Counts every request into a tally."""
+    """Logs every answered request, and counts it into a tally; status 0 when the client left before an answer began."""
 
     def __init__(self, app: ASGIApp, tally: Tally) -> None:
         self._app, self._tally = app, tally
@@ -25,7 +31,7 @@ class Counted:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began_s, status = time.perf_counter(), 500
+        began_s, status = time.perf_counter(), 0
 
         async def noted(message: Message) -> None:
             nonlocal status
@@ -35,10 +41,17 @@ class Counted:
 
         try:
             await self._app(scope, receive, noted)
+        except Exception:  # the outermost layer answers it
+            status = status or 500
+            raise
         finally:
-            route, method = _route(scope), scope["method"] if scope["method"] in _METHODS else "other"
+            elapsed_s, route = time.perf_counter() - began_s, _route(scope)
+            method = scope["method"] if scope["method"] in _METHODS else "other"
             self._tally.count("framehouse_api_requests_total", route=route, method=method, status=str(status))
-            self._tally.observe("framehouse_api_request_seconds", time.perf_counter() - began_s, route=route)
+            self._tally.observe("framehouse_api_request_seconds", elapsed_s, route=route)
+            log.info(
+                "request", method=scope["method"], path=scope["path"], status=status, elapsed_s=round(elapsed_s, 4)
+            )
 
 
 def _route(scope: Scope) -> str:

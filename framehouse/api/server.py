@@ -1,14 +1,12 @@
-"""Run the HTTP server: one process, access logged as events without queries, because keys travel in them."""
+"""Run the HTTP server: one process; `framehouse.api.counting` logs who asked for what."""
 
 from __future__ import annotations
 
 import sys
-import time
 from socket import socket
 
 import structlog
 import uvicorn
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from framehouse.api.app import create_app
 from framehouse.api.counting import Teller
@@ -24,32 +22,6 @@ log = structlog.get_logger(__name__)
 NAME = "api"
 _KEEP_ALIVE_S = 65
 _STOP_S = 5
-
-
-class AccessLog:
-    """Logs every answered request: method, path, status, seconds. Never the query."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, and log its answer."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        began_s, status = time.perf_counter(), 0
-
-        async def noted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, noted)
-        finally:
-            elapsed_s = round(time.perf_counter() - began_s, 4)
-            log.info("request", method=scope["method"], path=scope["path"], status=status, elapsed_s=elapsed_s)
 
 
 class _Server(uvicorn.Server):
@@ -71,7 +43,7 @@ def serve(settings: Settings, *, host: str | None = None, port: int | None = Non
     settings.api.port = settings.api.port if port is None else port
     app = create_app(settings)
     config = uvicorn.Config(
-        AccessLog(app),
+        app,
         host=settings.api.host, port=settings.api.port, log_config=None, access_log=False, server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_S, timeout_graceful_shutdown=_STOP_S, lifespan="off",
     )  # fmt: skip

@@ -50,12 +50,12 @@ def publish() -> None:
     Example: framehouse db publish
     """
     from framehouse.cli.output import begin, say
+    from framehouse.jobs.submit import connect
     from framehouse.results.opening import open_lake
-    from framehouse.state import open_state
     from framehouse.store.publish import LoadEntry, Publisher
 
     settings = begin()
-    state = open_state(settings.state_url, backups=settings.backups)
+    state = connect(settings)
     with Publisher(
         settings.store_dir,
         open_lake(*settings.lake_place),

@@ -21,9 +21,8 @@ def read_figures(settings: Settings) -> dict[str, Family]:
         ConfigError: the state database cannot be opened.
     """
     from framehouse.errors import MigrationError
-    from framehouse.inference.statistics import Servers
+    from framehouse.inference.servers import Servers
     from framehouse.jobs.figures import figures
-    from framehouse.jobs.parts import parts_of
     from framehouse.jobs.submit import connect
 
     if not settings.state.url and not (settings.state_dir / "state.db").exists():
@@ -33,7 +32,7 @@ def read_figures(settings: Settings) -> dict[str, Family]:
     except MigrationError:
         return {}
     try:
-        return {family.name: family for family in figures(settings, state, servers, parts_of(settings))}
+        return {family.name: family for family in figures(settings, state, servers)}
     finally:
         servers.close()
         state.close()
@@ -94,7 +93,7 @@ class _Figures:
 
 
 def _hops(now: _Figures) -> Iterator[Sequence[Any]]:
-    hops = {labels["hop"]: "framehouse_hop_seconds" for labels, _ in now.rows("framehouse_hop_seconds_count")}
+    hops = {labels["hop"] for labels, _ in now.rows("framehouse_hop_seconds_count")}
     for hop in sorted(hops, key=lambda hop: [*_ORDER, hop].index(hop)):
         done, busy_s = (now.sum(f"framehouse_hop_seconds_{part}", hop=hop) for part in ("count", "sum"))
         yield hop, done, round(busy_s / done, 3), round(busy_s, 1), now.sum("framehouse_errors_total", hop=hop)

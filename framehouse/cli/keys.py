@@ -70,11 +70,10 @@ def revoke(key_id: str = typer.Argument(..., metavar="KEY_ID", help="as `keys li
 
 def _keys() -> Keys:
     from framehouse.cli.output import begin
-    from framehouse.state import open_state
+    from framehouse.jobs.submit import connect
     from framehouse.state.keys import Keys
 
-    settings = begin()
-    return Keys(open_state(settings.state_url, backups=settings.backups).engine)
+    return Keys(connect(begin()).engine)
 
 
 def _facts(key: ApiKey) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def _facts(load: Load) -> dict[str, Any]:
                 "n_executions": step.n_executions,
                 "n_cache_hits": step.n_cache_hits,
                 "queue_ms": round(step.queue_ms, 3),
-                "compute_ms": round(step.compute_ms, 3),
+                "compute_ms": round(step.execution_ms, 3),
                 "batches": {str(size): n for size, n in sorted(step.batches.items())},
             }
             for name, step in load.steps.items()
@@ -98,7 +98,7 @@ def _tables(loads: list[Load]) -> str:
     done = [
         [
             *(load.concurrency, load.batch, name, step.n_executions, round(step.n_frames / step.n_executions, 2)),
-            *(round(step.queue_ms, 2), round(step.compute_ms, 2), step.n_cache_hits),
+            *(round(step.queue_ms, 2), round(step.execution_ms, 2), step.n_cache_hits),
             " ".join(f"{size}:{n}" for size, n in sorted(step.batches.items())),
         ]
         for load in loads

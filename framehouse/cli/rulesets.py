@@ -87,7 +87,7 @@ def again(
 
     Example: framehouse rulesets again "front door" --all
     """
-    from framehouse.analytics.ruling import Keeping, run_ruleset
+    from framehouse.analytics.ruling import Keeping, Ruled, keep, run_ruleset
     from framehouse.analytics.uses import use_of
     from framehouse.cli.output import begin, emit_json, emit_text, say, table_text
     from framehouse.jobs.rulings import prepared
@@ -104,11 +104,13 @@ def again(
     known = {head.video_id: head.input_digest for head in heads if use.ruleset(params).ruleset_id == rules.ruleset_id}
     state = None if dry_run else connect(settings)
     with open_archive(settings.store_dir, memory=settings.store.query_memory, lake=lake) as archive:
-        seen = archive.video_ids()
         own = {head.video_id for head in heads}
-        wanted = [video_id for video_id in seen if everything or video_id in own]
-        done = run_ruleset(archive, Keeping(lake, state, dry_run), use, params, wanted, name=rules.name)
-        rows = [_again_row(one, known) for one in done]
+        wanted = [video_id for video_id in archive.video_ids() if everything or video_id in own]
+        rows = []
+        for one in run_ruleset(archive, Keeping(lake, None, dry_run=True), use, params, wanted, name=rules.name):
+            rows.append(_again_row(one, known))
+            if isinstance(one, Ruled) and rows[-1][-1] != _SAME:
+                keep(Keeping(lake, state, dry_run), one.finding)
     if state is not None:
         state.close()
     if as_json:
@@ -120,6 +122,7 @@ def again(
     say(f"{rules.name or rules.ruleset_id}: {counts or 'nothing to do'}{' (a trial, nothing kept)' if dry_run else ''}")
 
 
+_SAME = "the same"
 _AGAIN = ("video_id", "video", "judged_s", "unjudged_s", "events", "findings")
 
 
@@ -131,7 +134,7 @@ def _again_row(one: Ruled | Skipped, known: dict[str, str]) -> list[Any]:
         return [one.video_id, "", None, None, None, one.error.code]
     found = one.finding
     before = known.get(found.video_id)
-    word = "new" if before is None else "the same" if before == found.input_digest else "changed"
+    word = "new" if before is None else _SAME if before == found.input_digest else "changed"
     judged = (round(found.judged_s, 1), round(found.unjudged_s, 1))
     return [found.video_id, one.video.name, *judged, len(found.events), word]
 

@@ -20,7 +20,7 @@ def serve(
     Example: framehouse serve --port 9000
     """
     from framehouse.cli.output import begin, say
-    from framehouse.state import open_state
+    from framehouse.jobs.submit import connect
     from framehouse.state.keys import Keys
 
     settings = begin()
@@ -29,7 +29,7 @@ def serve(
     say(f"http://{settings.api.host}:{settings.api.port}, docs at /docs; stop with Ctrl-C")
     if not settings.api.is_loopback:
         say("this address is reached from elsewhere: every request needs a key (framehouse keys create)")
-    elif not Keys(open_state(settings.state_url, backups=settings.backups).engine).any_ever():
+    elif not Keys(connect(settings).engine).any_ever():
         say("reached from this machine only; takes any key, or none, until the first `framehouse keys create`")
     os.environ["FRAMEHOUSE_API__HOST"] = settings.api.host
     os.execv(sys.executable, [sys.executable, "-m", "framehouse.api.server", str(settings.api.port)])  # noqa: S606

@@ -17,7 +17,8 @@ from framehouse.errors import FramehouseError
 from framehouse.inference.adapters.registry import ADAPTERS
 from framehouse.inference.balance import Client, connect_all
 from framehouse.inference.specs import ModelSpec, TritonTarget
-from framehouse.inference.triton import Statistics, Tensor, connect
+from framehouse.inference.statistics import Statistics
+from framehouse.inference.triton import Tensor, connect
 
 _COUNT_S = 5.0
 _LOOK_S = 0.05
@@ -151,4 +152,5 @@ def _settled(target: TritonTarget, steps: Sequence[str], n_requests: int) -> dic
 def _statistics(target: TritonTarget, steps: Sequence[str]) -> dict[str, Statistics]:
     """Of all servers together."""
     servers = [connect(one) for one in target.each()]
-    return {step: sum((server.statistics(step) for server in servers), Statistics()) for step in steps}
+    found = {step: [one for server in servers for one in server.statistics(step).values()] for step in steps}
+    return {step: sum(versions, Statistics()) for step, versions in found.items()}

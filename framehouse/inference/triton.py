@@ -27,6 +27,7 @@ from framehouse.errors import InferenceError, InferenceTimeout, ModelNotReady, T
 from framehouse.inference.regions import SHARED_MEMORY_DIR, sweep
 from framehouse.inference.shm import Region, RegionPool, room_for
 from framehouse.inference.specs import TritonTarget
+from framehouse.inference.statistics import Statistics, read_statistics
 
 log = structlog.get_logger(__name__)
 
@@ -69,28 +70,6 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelStatistics:
-    """What a server says of one model version since it was loaded; seconds are sums over requests.
-
-    Attributes:
-        n_done, n_failed: requests.
-        n_executions: runs of the network; fewer than requests where the server batches.
-        queue_s: waited for an instance.
-        compute_s: input, inference and output.
-        request_s: from arrival to answer, of those that succeeded.
-    """
-
-    model: str
-    version: str
-    n_done: int
-    n_failed: int
-    n_executions: int
-    queue_s: float
-    compute_s: float
-    request_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class ModelState:
     """One line of the server's model index."""
 
@@ -99,57 +78,6 @@ class ModelState:
     state: str
     """READY, LOADING, UNLOADING, UNAVAILABLE, or empty when it was never loaded."""
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Statistics:
-    """What a server has done for a model, all its versions together.
-
-    Attributes:
-        n_frames: rows of batches, answered from the cache or computed.
-        n_executions: times that the model ran.
-        n_requests: answered well; `queue_s` is theirs together.
-        compute_s: of all executions together, copying in and out included.
-        batches: rows of an execution -> executions of that many; empty for an ensemble.
-    """
-
-    n_frames: int = 0
-    n_executions: int = 0
-    n_requests: int = 0
-    n_cache_hits: int = 0
-    queue_s: float = 0.0
-    compute_s: float = 0.0
-    batches: Mapping[int, int] = field(default_factory=dict)
-
-    @property
-    def queue_ms(self) -> float:
-        """Milliseconds that a request waited in the server's queue, on average."""
-        return 1000 * self.queue_s / self.n_requests if self.n_requests else 0.0
-
-    @property
-    def compute_ms(self) -> float:
-        """Milliseconds of an execution, on average."""
-        return 1000 * self.compute_s / self.n_executions if self.n_executions else 0.0
-
-    def __add__(self, other: Statistics) -> Statistics:
-        return self._with(other, 1)
-
-    def since(self, earlier: Statistics) -> Statistics:
-        """What came after an earlier look."""
-        return self._with(earlier, -1)
-
-    def _with(self, other: Statistics, sign: int) -> Statistics:
-        sizes = {size: self.batches.get(size, 0) + sign * other.batches.get(size, 0) for size in self.batches}
-        sizes |= {size: sign * n for size, n in other.batches.items() if size not in sizes}
-        return Statistics(
-            self.n_frames + sign * other.n_frames,
-            self.n_executions + sign * other.n_executions,
-            self.n_requests + sign * other.n_requests,
-            self.n_cache_hits + sign * other.n_cache_hits,
-            self.queue_s + sign * other.queue_s,
-            self.compute_s + sign * other.compute_s,
-            {size: n for size, n in sorted(sizes.items()) if n},
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,11 +135,9 @@ class TritonClient:
             request.future.set_exception(error)
         return request.future
 
-    def infer(
-        self, model: str, inputs: Mapping[str, Tensor], *, version: str = "", priority: int = 0
-    ) -> dict[str, Tensor]:
+    def infer(self, model: str, inputs: Mapping[str, Tensor], *, version: str = "") -> dict[str, Tensor]:
         """Send a request and wait for its outputs; raises what `submit` describes."""
-        return self.submit(model, inputs, version=version, priority=priority).result().outputs
+        return self.submit(model, inputs, version=version).result().outputs
 
     def uses_shared_memory(self) -> bool:
         """Whether inputs go through shared memory; the first call shakes hands with the server.
@@ -277,15 +203,17 @@ class TritonClient:
         found = _translated("", self._grpc.get_model_repository_index, client_timeout=timeout_s)
         return [ModelState(m.name, m.version, m.state, m.reason) for m in found.models]
 
-    def all_statistics(self, *, timeout_s: float = _CONTROL_TIMEOUT_S) -> list[ModelStatistics]:
-        """What the server counts of every loaded model; raises TritonUnavailable, InferenceTimeout."""
-        found = _translated("", self._grpc.get_inference_statistics, client_timeout=timeout_s)
-        return [_model_statistics(model) for model in found.model_stats]
+    def statistics(
+        self, model: str = "", *, timeout_s: float = _CONTROL_TIMEOUT_S
+    ) -> dict[tuple[str, str], Statistics]:
+        """What the server has done since it loaded them, by (model, version): of one model, or of every loaded one.
 
-    def statistics(self, model: str, *, timeout_s: float = _CONTROL_TIMEOUT_S) -> Statistics:
-        """What the server has done for a model since it was loaded; an unknown one raises ModelNotReady."""
+        Raises:
+            ModelNotReady: the model is unknown.
+            TritonUnavailable, InferenceTimeout: no answer.
+        """
         found = _translated(model, self._grpc.get_inference_statistics, model, client_timeout=timeout_s)
-        return sum((_statistics(one) for one in found.model_stats), Statistics())
+        return {(one.name, one.version): read_statistics(one) for one in found.model_stats}
 
     def close(self) -> None:
         """Give regions back to the system and the server, and close the connection; requests in flight fail."""
@@ -467,15 +395,6 @@ _clients_lock = threading.Lock()
 atexit.register(disconnect)
 
 
-def _model_statistics(model: Any) -> ModelStatistics:
-    stats = model.inference_stats
-    compute_ns = stats.compute_input.ns + stats.compute_infer.ns + stats.compute_output.ns
-    return ModelStatistics(
-        model.name, model.version, stats.success.count, stats.fail.count, model.execution_count, stats.queue.ns / 1e9,
-        compute_ns / 1e9, stats.success.ns / 1e9,
-    )  # fmt: skip
-
-
 def level_of(priority: int) -> int:
     """Triton's priority level for a job's priority: 1 above 0, 3 below it, else 0, which is the model's default.
 
@@ -530,21 +449,6 @@ def _declared(name: str, tensor: Tensor) -> Any:
 
 def _outputs(result: Any) -> dict[str, Tensor]:
     return {output.name: result.as_numpy(output.name) for output in result.get_response().outputs}
-
-
-def _statistics(found: Any) -> Statistics:
-    """One version's statistics as the server tells them, in nanoseconds."""
-    times = found.inference_stats
-    compute_ns = sum(b.compute_input.ns + b.compute_infer.ns + b.compute_output.ns for b in found.batch_stats)
-    return Statistics(
-        found.inference_count,
-        found.execution_count,
-        times.success.count,
-        times.cache_hit.count,
-        times.queue.ns / 1e9,
-        compute_ns / 1e9,
-        {batch.batch_size: batch.compute_infer.count for batch in found.batch_stats},
-    )
 
 
 def _region_unknown(error: InferenceServerException) -> bool:

@@ -9,8 +9,10 @@ from typing import Literal
 
 from framehouse.config import Settings, read_stack_file
 from framehouse.errors import StoreError
-from framehouse.inference.statistics import Servers
+from framehouse.inference.servers import Servers
+from framehouse.inference.statistics import Statistics
 from framehouse.jobs.housekeeping import publish_lag
+from framehouse.jobs.parts import parts_of
 from framehouse.room import free_bytes
 from framehouse.state import State
 from framehouse.state.measures import MEASURES, read_measures
@@ -35,18 +37,17 @@ class Family:
     samples: Mapping[tuple[str, Labels], float]
 
 
-def figures(settings: Settings, state: State, servers: Servers, parts: Mapping[str, str]) -> Iterator[Family]:
+def figures(settings: Settings, state: State, servers: Servers) -> Iterator[Family]:
     """Every figure, as it is now.
 
     Args:
         servers: connections to Triton that the process keeps.
-        parts: of the local stack with their state (`api.parts.parts_of`).
     """
     now = time.time()
     yield from _of_state(settings, state, now)
     yield from _of_measures(state)
     yield _family("framehouse_part_up", "Parts of the local stack that are ready.",
-                  {(("part", name),): float(is_ready == "ready") for name, is_ready in parts.items()})  # fmt: skip
+                  {(("part", part),): float(said == "ready") for part, said in parts_of(settings).items()})  # fmt: skip
     components = read_stack_file(settings).get("components", {})
     yield _family("framehouse_part_restarts_total", "How often the supervisor has started parts again.",
                   {(("part", name),): float(part.get("restarts", 0)) for name, part in components.items()},
@@ -101,10 +102,12 @@ def _of_triton(settings: Settings, servers: Servers) -> Iterator[Family]:
     answers = servers.ask(url)
     yield _family("framehouse_triton_up", "Triton servers that answer.",
                   {(("server", server),): float(models is not None) for server, models in answers.items()})  # fmt: skip
-    models = [(server, model) for server, found in answers.items() for model in found or ()]
-    values: dict[Labels, float]
+    models: dict[Labels, Statistics] = {
+        (("server", server), ("triton_model", model), ("version", version)): done
+        for server, found in answers.items() for (model, version), done in (found or {}).items()
+    }  # fmt: skip
     tables = {
-        "framehouse_triton_requests_total": ("Requests that the server answered.", "n_done"),
+        "framehouse_triton_requests_total": ("Requests that the server answered.", "n_requests"),
         "framehouse_triton_failures_total": ("Requests that the server failed.", "n_failed"),
         "framehouse_triton_executions_total": ("Runs of the network, each of a batch.", "n_executions"),
         "framehouse_triton_queue_seconds_total": ("Seconds that requests waited for an instance.", "queue_s"),
@@ -112,11 +115,7 @@ def _of_triton(settings: Settings, servers: Servers) -> Iterator[Family]:
         "framehouse_triton_request_seconds_total": ("Seconds from arrival to answer.", "request_s"),
     }
     for name, (text, attribute) in tables.items():
-        values = {
-            (("server", server), ("triton_model", model.model), ("version", model.version)): getattr(model, attribute)
-            for server, model in models
-        }
-        yield _family(name, text, values, "counter")
+        yield _family(name, text, {labels: getattr(done, attribute) for labels, done in models.items()}, "counter")
 
 
 def _of_disk(settings: Settings) -> Iterator[Family]:

@@ -32,9 +32,10 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 
-from framehouse.backups import release, restore_mark, stamp
+from framehouse.backups import restore_mark, stamp
 from framehouse.errors import ConfigError, MigrationError, StoreError
 from framehouse.keep.sweep import sized
+from framehouse.release import release
 from framehouse.results.contract import SCHEMA_VERSION
 from framehouse.results.files import flush_folder, make_folder, no_room_named, write_whole
 from framehouse.results.parts import refuse_later

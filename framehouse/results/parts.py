@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 import structlog
 from numpy.typing import NDArray
 
-from framehouse.backups import release
 from framehouse.errors import ContractViolation, MisalignedParts, ResultsError
 from framehouse.ids import instants_digest
+from framehouse.release import release
 from framehouse.results.contract import SCHEMA_VERSION, FrameRows, dtype_of
 from framehouse.results.files import write_whole
 from framehouse.results.kinds import KINDS

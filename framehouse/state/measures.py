@@ -132,13 +132,20 @@ class Tally:
             self.counts, self.costs = {}, {}
         return taken
 
+    def add(self, other: Tally) -> None:
+        """Add what another has."""
+        for (name, labels), value in other.counts.items():
+            self._add(name, labels, value)
+        for key, cost in other.costs.items():
+            self.cost(*key, cost)
+
     def _add(self, name: str, labels: str, by: float) -> None:
         with self._lock:
             self.counts[name, labels] = self.counts.get((name, labels), 0.0) + by
 
 
 def write_tally(engine: sa.Engine, tally: Tally) -> bool:
-    """Add what a process did, and empty the tally; False when the database could not take it: then it is lost."""
+    """Add what a process did, and empty the tally; False when the database could not take it: then it keeps it."""
     taken = tally.take()
     if not taken.counts and not taken.costs:
         return True
@@ -148,6 +155,7 @@ def write_tally(engine: sa.Engine, tally: Tally) -> bool:
             add_costs(connection, taken.costs)
     except sa.exc.OperationalError as error:  # busy or away
         log.warning("measures not written", n_measures=len(taken.counts), error=type(error).__name__)
+        tally.add(taken)
         return False
     return True
 

@@ -11,8 +11,9 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import OperationalError
 
-from framehouse.backups import Backups, release
+from framehouse.backups import Backups
 from framehouse.errors import ConfigError, MigrationError
+from framehouse.release import release
 from framehouse.state import catalog_tables, shares_table  # noqa: F401  their tables are made with the others
 from framehouse.state.copying import copy_state, refuse_later
 from framehouse.state.schema import SCHEMA_VERSION, counters, jobs, metadata, schema_version

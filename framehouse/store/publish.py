@@ -225,11 +225,7 @@ class Publisher:
                 f"the database has schema {version}, this release works with {max(migrations())}",
                 hint="bring it forward, with a backup first: framehouse db migrate",
             )
-        facts = self._current.stat()
-        known = [path.stat() for path in self._backups.of("store")]
-        if self._backups.wanted and (facts.st_mtime_ns, facts.st_size) not in [
-            (k.st_mtime_ns, k.st_size) for k in known
-        ]:
+        if self._backups.wanted and mark_of(self._current) not in map(mark_of, self._backups.of("store")):
             copy = self._backups.new_path("store", version)
             try:
                 copy_database(self._current, copy)

@@ -39,6 +39,7 @@ MODULES = (
     "telemetry",
     "readiness",
     "ports",
+    "release",
     "repositories",
     "room",
     "backups",

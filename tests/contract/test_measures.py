@@ -60,7 +60,13 @@ def test_a_database_that_is_away_ends_no_work(tmp_path: Path) -> None:
     tally = Tally()
     tally.count("framehouse_fetched_bytes_total", 3)
     engine = sa.create_engine(f"sqlite:///{tmp_path / 'none' / 'state.db'}")
+    tally.cost("j_1", "m/1", "d", JobCost(1))
     assert not write_tally(engine, tally)
+    state = open_state(f"sqlite:///{tmp_path / 'state.db'}")
+    assert write_tally(state.engine, tally), "it was kept for another try"
+    assert read_measures(state.engine)["framehouse_fetched_bytes_total"] == {(): 3}
+    assert read_costs(state.engine, "j_1") == {"d": JobCost(1)}
+    state.close()
 
 
 def test_an_ended_job_is_counted_by_its_outcome(url: str) -> None:

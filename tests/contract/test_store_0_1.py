@@ -5,10 +5,8 @@ Every test works on a copy; the data must never change. `expected.json` says wha
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
-import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -35,17 +33,6 @@ JOBS: dict[str, dict[str, Any]] = EXPECTED["jobs"]
 PLANNED = [job_id for job_id, job in JOBS.items() if job["results"] is not None]
 UNPLANNED = [job_id for job_id, job in JOBS.items() if job["results"] is None]
 LIMIT_BYTES = 1_000_000
-
-
-@pytest.fixture
-def kept(tmp_path: Path) -> Path:
-    """A copy as a FRAMEHOUSE_HOME, the snapshot unpacked."""
-    folder = tmp_path / "kept"
-    shutil.copytree(DATA, folder)
-    for packed in (folder / "store").glob("*.gz"):
-        packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
-        packed.unlink()
-    return folder
 
 
 @pytest.fixture

@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -21,8 +19,9 @@ import duckdb
 import pytest
 import sqlalchemy as sa
 
-from framehouse.backups import Backups, release
+from framehouse.backups import Backups
 from framehouse.errors import MigrationError, ResultsError, StoreError
+from framehouse.release import release
 from framehouse.results import parts
 from framehouse.results.contract import SCHEMA_VERSION as SCHEMA_OF_PARTS
 from framehouse.results.lake import Lake
@@ -40,17 +39,6 @@ from lakes import put_part
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "store-0.1"
 REQUEST = JobRequest("clip.mp4", ("detector",), "5", 0.4)
-
-
-@pytest.fixture
-def kept(tmp_path: Path) -> Path:
-    """A FRAMEHOUSE_HOME of release 0.1."""
-    home = tmp_path / "kept"
-    shutil.copytree(DATA, home)
-    for packed in (home / "store").glob("*.gz"):
-        packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
-        packed.unlink()
-    return home
 
 
 def state_url(home: Path) -> str:

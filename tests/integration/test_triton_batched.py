@@ -24,7 +24,8 @@ from framehouse.inference.repository import load_specs, resolve
 from framehouse.inference.server import TritonServer
 from framehouse.inference.server_env import ensure_server_env
 from framehouse.inference.specs import ModelSpec, TritonTarget
-from framehouse.inference.triton import Statistics, TritonClient, _translate, level_of
+from framehouse.inference.statistics import Statistics
+from framehouse.inference.triton import TritonClient, _translate, level_of
 from framehouse.repositories import Repositories
 from real_parts import require
 
@@ -113,10 +114,14 @@ def one(number: int) -> dict[str, Any]:
     return {"x": np.full((1, 1), number, np.uint8)}
 
 
+def counted(client: TritonClient, model: str) -> Statistics:
+    return sum(client.statistics(model).values(), Statistics())
+
+
 def done_since(client: TritonClient, model: str, earlier: Statistics, n_requests: int) -> Statistics:
     """What the server did since, once it has counted so many requests: it answers first."""
     deadline = time.monotonic() + 30.0
-    while (done := client.statistics(model).since(earlier)).n_requests < n_requests:
+    while (done := counted(client, model).since(earlier)).n_requests < n_requests:
         assert time.monotonic() < deadline, done
         time.sleep(0.02)
     return done
@@ -128,7 +133,7 @@ def test_requests_of_many_clients_become_batches_with_the_same_numbers(
     client, requests = open_client(), noise_requests(tags, 1, 24)
     alone = [client.infer("tags", inputs, version="1") for inputs in requests]
     assert set(done_since(client, "tags", Statistics(), 24).batches) == {1}
-    before = client.statistics("tags")
+    before = counted(client, "tags")
     with ThreadPoolExecutor(12) as pool:
         together = list(pool.map(lambda inputs: client.infer("tags", inputs, version="1"), requests))
     done = done_since(client, "tags", before, 24)
@@ -171,7 +176,7 @@ def test_levels(priority: int, level: int) -> None:
 
 def test_what_waits_too_long_is_refused_and_not_computed(open_client: Callable[..., TritonClient]) -> None:
     patient, hasty = open_client(), open_client(timeout_s=0.5)
-    before = patient.statistics("slow")
+    before = counted(patient, "slow")
     first = [patient.submit("slow", one(n)) for n in range(3)]
     late = [hasty.submit("slow", one(10 + n)) for n in range(4)]
     for future in late:
@@ -199,7 +204,7 @@ def test_the_server_refuses_by_itself(open_client: Callable[..., TritonClient]) 
 
 def test_a_text_that_comes_again_is_not_computed_again(open_client: Callable[..., TritonClient]) -> None:
     client, tokens = open_client(), {"tokens": np.arange(24, dtype=np.int64)[None]}
-    before = client.statistics("clip_text")
+    before = counted(client, "clip_text")
     first, second = (client.infer("clip_text", tokens)["embedding"] for _ in range(2))
     done = done_since(client, "clip_text", before, 2)
     assert np.array_equal(first, second)
@@ -213,7 +218,7 @@ def test_networks_take_turns_where_one_may_run(server: TritonServer, tags: Model
     step = load.steps["tags"]
     assert load.n_failed == 0
     assert step.n_frames == 8 * len(load.latencies_ms)
-    assert step.compute_s <= 1.25 * load.elapsed_s, "executions overlapped"
+    assert step.execution_s <= 1.25 * load.elapsed_s, "executions overlapped"
 
 
 def test_the_command_tells_what_clients_and_server_saw(
@@ -240,8 +245,13 @@ def test_the_command_tells_what_clients_and_server_saw(
 
 
 def test_statistics_add_up() -> None:
-    earlier = Statistics(3, 2, 3, 1, 0.5, 0.25, {1: 1, 2: 1})
-    later = Statistics(9, 4, 5, 1, 1.0, 0.5, {1: 1, 2: 2, 4: 1})
-    assert later.since(earlier) == Statistics(6, 2, 2, 0, 0.5, 0.25, {2: 1, 4: 1})
-    assert earlier + later.since(earlier) == later
-    assert Statistics().queue_ms == Statistics().compute_ms == 0.0
+    earlier = Statistics(n_frames=3, n_executions=2, n_requests=3, queue_s=0.5, execution_s=0.25, batches={1: 1, 2: 1})
+    later = Statistics(
+        n_frames=9, n_executions=4, n_requests=5, queue_s=1.0, execution_s=0.5, batches={1: 2, 2: 1, 4: 1}
+    )
+    since = later.since(earlier)
+    assert since == Statistics(
+        n_frames=6, n_executions=2, n_requests=2, queue_s=0.5, execution_s=0.25, batches={1: 1, 4: 1}
+    )
+    assert earlier + since == later
+    assert Statistics().queue_ms == Statistics().execution_ms == 0.0

@@ -91,7 +91,10 @@ def test_asked_again_it_is_made_anew_where_frames_came(
     cli: Cli, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ok(cli, *MIDDLE, "--name", "door")
+    (kept,) = (home / "lake" / "findings").glob("*/*.parquet")
+    written = kept.stat().st_mtime_ns
     assert [row["findings"] for row in json.loads(ok(cli, "rulesets", "again", "door", "--json"))] == ["the same"]
+    assert kept.stat().st_mtime_ns == written, "the same is not written again"
     later = moving_store(tmp_path / "later", [TWICE, PARKED], jitter_px=0.7)  # the frames that were gaps are there
     shutil.copytree(home / "lake" / "findings", later / "lake" / "findings")
     monkeypatch.setenv("FRAMEHOUSE_HOME", str(later))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import metadata
 from typing import Literal
 
 import structlog
@@ -14,6 +13,7 @@ from framehouse.api.context import Api, ApiContext
 from framehouse.config import Settings
 from framehouse.errors import StoreError
 from framehouse.jobs.parts import parts_of
+from framehouse.release import release
 from framehouse.store.snapshots import current_snapshot
 
 log = structlog.get_logger(__name__)
@@ -46,7 +46,7 @@ def health(api: ApiContext, response: Response) -> Health:
     response.status_code = 200 if state == "ok" else 503
     return Health(
         status="failing" if state != "ok" else "ok" if engine in ("up", "remote") else "degraded",
-        version=metadata.version("framehouse"), engine=engine, state=state, store=_store(api), parts=parts,
+        version=release(), engine=engine, state=state, store=_store(api), parts=parts,
     )  # fmt: skip
 
 

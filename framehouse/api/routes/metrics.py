@@ -9,7 +9,6 @@ from fastapi.responses import PlainTextResponse
 
 from framehouse.api.context import ApiContext, Reader
 from framehouse.jobs.figures import Family, figures
-from framehouse.jobs.parts import parts_of
 from framehouse.state.measures import write_tally
 
 router = APIRouter(tags=["health"])
@@ -27,7 +26,7 @@ def metrics(api: ApiContext, _: Reader) -> PrometheusResponse:
     """What every hop of every process did, queues, the age of the snapshot, Triton, the parts of the stack. Names of
     models and error codes, but none of videos or keys."""
     write_tally(api.state.engine, api.tally)
-    found = figures(api.settings, api.state, api.servers, parts_of(api.settings))
+    found = figures(api.settings, api.state, api.servers)
     return PrometheusResponse("\n".join(line for family in found for line in _lines(family)) + "\n")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -17,6 +16,7 @@ from framehouse.api.ui.access import Viewer, is_told_local, viewer_of
 from framehouse.api.ui.words import FILTERS
 from framehouse.config import read_stack_file
 from framehouse.errors import FramehouseError
+from framehouse.release import release
 from framehouse.room import free_bytes
 
 _FOLDER = Path(__file__).parent / "templates"
@@ -27,7 +27,7 @@ def _environment() -> Environment:
     made = Environment(loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
                        lstrip_blocks=True)  # fmt: skip
     made.filters.update(FILTERS)
-    made.globals.update(version=metadata.version("framehouse"), query=urlencode)
+    made.globals.update(version=release(), query=urlencode)
     return made
 
 

@@ -3,24 +3,16 @@
 -- cpu_money, gpu_money, fetch_money, money, currency.
 -- Example: what did each model cost this month? SELECT model_id, sum(money) FROM costs WHERE finished_at >= date_trunc('month', now()::TIMESTAMP) GROUP BY ALL;
 CREATE OR REPLACE VIEW costs AS
-WITH prices AS (
-    SELECT
-        split_part(value, ' ', 1)::DOUBLE AS cpu_hour, split_part(value, ' ', 2)::DOUBLE AS gpu_hour,
-        split_part(value, ' ', 3)::DOUBLE AS fetched_gb, split_part(value, ' ', 4) AS currency
-    FROM settings
-    WHERE name = 'prices'
-)
 SELECT
     u.job_id, j.video_id, j.uri, u.model_id, u.model_digest, j.status, j.finished_at, u.n_frames, u.n_paid, u.cpu_s,
     u.gpu_s, u.fetch_bytes,
-    u.cpu_s / 3600 * p.cpu_hour AS cpu_money,
-    u.gpu_s / 3600 * p.gpu_hour AS gpu_money,
-    u.fetch_bytes / 1e9 * p.fetched_gb AS fetch_money,
-    u.cpu_s / 3600 * p.cpu_hour + u.gpu_s / 3600 * p.gpu_hour + u.fetch_bytes / 1e9 * p.fetched_gb AS money,
-    p.currency
+    money(u.cpu_s, 0, 0) AS cpu_money,
+    money(0, u.gpu_s, 0) AS gpu_money,
+    money(0, 0, u.fetch_bytes) AS fetch_money,
+    money(u.cpu_s, u.gpu_s, u.fetch_bytes) AS money,
+    currency() AS currency
 FROM usage u
-JOIN jobs j USING (job_id)
-CROSS JOIN prices p;
+JOIN jobs j USING (job_id);
 
 COMMENT ON VIEW costs IS 'Grain: one model in one job: what it has cost, all attempts together, in seconds, bytes and money.';
 COMMENT ON COLUMN costs.job_id IS 'The job';

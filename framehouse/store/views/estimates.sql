@@ -13,26 +13,17 @@ paid AS (
     SELECT job_id, sum(cpu_s) AS cpu_s, sum(gpu_s) AS gpu_s, sum(money) AS money
     FROM costs
     GROUP BY job_id
-),
-prices AS (
-    SELECT
-        split_part(value, ' ', 1)::DOUBLE AS cpu_hour, split_part(value, ' ', 2)::DOUBLE AS gpu_hour,
-        split_part(value, ' ', 3)::DOUBLE AS fetched_gb, split_part(value, ' ', 4) AS currency
-    FROM settings
-    WHERE name = 'prices'
 )
 SELECT
     e.job_id, j.video_id, j.uri, j.status, e.n_frames AS expected_frames, d.n_frames, e.seconds AS expected_s, e.low_s,
     e.high_s, j.worked_s, j.worked_s / e.seconds - 1 AS error_share,
     j.worked_s BETWEEN e.low_s AND e.high_s AS is_within, e.fetch_bytes AS expected_fetch_bytes, d.fetched_bytes,
     e.n_runs, e.cpu_s AS expected_cpu_s, c.cpu_s, e.gpu_s AS expected_gpu_s, c.gpu_s,
-    e.cpu_s / 3600 * p.cpu_hour + e.gpu_s / 3600 * p.gpu_hour + e.fetch_bytes / 1e9 * p.fetched_gb AS expected_money,
-    c.money, p.currency
+    money(e.cpu_s, e.gpu_s, e.fetch_bytes) AS expected_money, c.money, currency() AS currency
 FROM job_estimates e
 JOIN jobs j USING (job_id)
 LEFT JOIN did d USING (job_id)
-LEFT JOIN paid c USING (job_id)
-CROSS JOIN prices p;
+LEFT JOIN paid c USING (job_id);
 
 COMMENT ON VIEW estimates IS 'Grain: one job of a backfill: what it was expected to cost beside what it did cost.';
 COMMENT ON COLUMN estimates.job_id IS 'The job';
