@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from framehouse.inference.specs import ModelSpec
     from framehouse.inference.triton import TritonClient
     from local_stack import Stack
+    from otlp_receiver import Receiver
 
 FOLDER_ORDER = ("unit", "contract", "integration", "e2e")
 DEFAULT_KILLS = 10
@@ -256,10 +257,20 @@ def load_served(triton: TritonServer, added_models: Path) -> Callable[[str], tup
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def traces() -> Iterator[Receiver]:
+    """Takes the traces of the stack's processes."""
+    from otlp_receiver import receiving
+
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, traces: Receiver) -> Iterator[Stack]:
     """The whole local stack, started once in a run by `framehouse up`, with a FRAMEHOUSE_HOME of its own.
 
-    Of the private addresses the API may fetch from 127.0.0.2 alone: a test's web server listens there.
+    Its processes trace into `traces`. Of the private addresses the API may fetch from 127.0.0.2 alone: a test's web
+    server listens there.
     """
     from framehouse.errors import ConfigError
     from framehouse.inference.server_env import check_platform
@@ -269,6 +280,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         check_platform()
     except ConfigError as error:
         require("stack", error.line())
-    web = {"FRAMEHOUSE_SOURCE__PRIVATE_NETWORKS": '["127.0.0.2/32"]'}
+    web = {"FRAMEHOUSE_SOURCE__PRIVATE_NETWORKS": '["127.0.0.2/32"]', "OTEL_EXPORTER_OTLP_ENDPOINT": traces.url}
     with running_stack(tmp_path_factory.mktemp("stack") / "home", **web) as running:
         yield running

@@ -317,7 +317,8 @@ class Runner:
             self._fail_without_upload()
         n_waiting, prefect = 0, self._settings.prefect
         owed = owed_in_turn(self._state, prefect.max_waiting_runs + len(self._children))
-        runs = self._read_runs(client, [job for job in owed if self._may_be_lost(job)]) if look else {}
+        doubtful = {job.job_id: job for job in owed if self._may_be_lost(job)} if look else {}
+        runs = self._read_runs(client, list(doubtful.values()))
         for job in owed:
             if self._child_of(job) is not None:
                 continue
@@ -325,7 +326,7 @@ class Runner:
                 self._give_up(client, job)
             elif n_waiting >= prefect.max_waiting_runs or self._shortage:
                 return
-            elif job.flow_run_id is None or (look and self._is_lost(client, job, runs)):
+            elif job.flow_run_id is None or (job.job_id in doubtful and self._is_lost(client, job, runs)):
                 self._create_run(client, job)
             n_waiting += 1
 
@@ -353,9 +354,10 @@ class Runner:
         return {str(flow_run.id): flow_run for flow_run in client.read_flow_runs(flow_run_filter=wanted)}
 
     def _is_lost(self, client: SyncPrefectClient, job: Job, runs: Mapping[str, FlowRun]) -> bool:
-        """Whether the run that was to do the job will not: over, gone, or its process dead without a word."""
-        if not self._may_be_lost(job):
-            return False
+        """Whether the run that was to do a job will not: over, gone, or its process dead without a word.
+
+        `runs` must have been asked for this job too: one that is not in it is gone.
+        """
         flow_run = runs.get(str(job.flow_run_id))
         if flow_run is None:
             return True

@@ -99,18 +99,19 @@ def _prefect(settings: Settings, endpoints: dict[str, str]) -> list[Component]:
     port = free_port(_PREFERRED_PREFECT_PORT)
     address = f"http://{settings.stack.host}:{port}"
     endpoints["prefect_api_url"] = f"{address}/api"
-    argv = [sys.executable, "-m", "prefect", "server", "start", "--host", settings.stack.host, "--port", str(port)]
+    command = [sys.executable, "-m", "framehouse.jobs.prefect_server", "server", "start"]
+    argv = [*command, "--host", settings.stack.host, "--port", str(port)]
     environment = {
         **_prefect_environment(settings),
         "PREFECT_SERVER_UI_API_URL": f"{address}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
-        "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "30",  # loops that find nothing here, but cost CPU
-        "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_LOOP_SECONDS": "60",
+        "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",  # a video that waits its turn is not late; decision 20
+        "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_LOOP_SECONDS": "60",  # loops that find nothing here, but cost CPU
         "PREFECT_SERVER_SERVICES_FOREMAN_LOOP_SECONDS": "60",
     }
-    command = Command(argv, environment, settings.log_dir / "prefect.log", lambda _: _answers(f"{address}/api/health"))
-    return [Component("prefect", command, address)]
+    is_ready = lambda _: _answers(f"{address}/api/health")  # noqa: E731
+    return [Component("prefect", Command(argv, environment, settings.log_dir / "prefect.log", is_ready), address)]
 
 
 def _triton(settings: Settings, endpoints: dict[str, str]) -> list[Component]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from pathlib import Path
 
 import av
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 import supervision as sv
 
+from framehouse import tracing
 from local_stack import Stack
+from otlp_receiver import Receiver
 
 pytestmark = [pytest.mark.real("stack", "triton"), pytest.mark.timeout(900)]
 
@@ -139,3 +142,19 @@ def test_every_hop_is_measured_over_all_processes(stack: Stack, bikes: dict[str,
     assert total("framehouse_triton_request_seconds_total", triton_model="detector") > 0
     text = stack.ok("status")
     assert "detector/1" in text and "fetch" in text, text
+
+
+def test_a_job_is_one_trace_over_all_its_processes(stack: Stack, traces: Receiver, bikes: dict[str, str]) -> None:
+    """The command that submitted it, its run, the workers with its chunks, the loader: nobody meets another's tracer."""
+    wanted, deadline = tracing.trace_id(bikes["job_id"]), time.monotonic() + 30.0
+    spans = traces.of_trace(wanted)
+    while not {"job", "publish", "run"} <= {span.name for span in spans}:
+        assert time.monotonic() < deadline, sorted(span.name for span in spans)
+        time.sleep(0.2)
+        spans = traces.of_trace(wanted)
+    names = {span.span_id: span.name for span in spans}
+    parents = {(span.name, names[span.parent_span_id]) for span in spans if span.parent_span_id}
+    hops = {(hop, "run") for hop in ("fetch", "probe", "plan", "infer", "load")}
+    assert parents == {
+        ("submit", "job"), ("run", "job"), ("publish", "job"), ("chunk", "infer"), ("part", "chunk"), *hops
+    }  # fmt: skip
