@@ -6,24 +6,23 @@ On SQLite, and there alone, Prefect 3.8.8 stands still for a minute again and ag
 - A transaction that writes begins as one (`BEGIN IMMEDIATE`) and waits for its turn. Prefect's begin with a read
   (`BEGIN DEFERRED`); of two that turn to writing SQLite refuses the second at once, whatever the timeout, and Prefect
   answers 503.
-- The cursor of a statement that failed is let go at once. Held by its traceback until the cyclic garbage collector
-  comes round, it is reset by whoever collects: the thread of the event loop, which then waits for the lock of a
-  connection that waits for the database that a coroutine of this event loop holds, until SQLite's timeout of 60 s.
+- The cursor of a statement that failed is closed at once, in its connection's thread. Kept by its error until the
+  cyclic garbage collector comes round, it is reset by whoever collects: the thread of the event loop, which then waits
+  for the lock of a connection that waits for the database that a coroutine of this event loop holds, until SQLite's
+  timeout of 60 s.
 """
 
 from __future__ import annotations
 
-import traceback
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 
+import aiosqlite
 from prefect.cli import app
 from prefect.server.database.configurations import SQLITE_BEGIN_MODE, AioSqliteConfiguration
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-    from sqlalchemy.engine import ExceptionContext
 
 
 def main() -> None:
@@ -33,26 +32,35 @@ def main() -> None:
 
 
 def mend() -> None:
-    """Take effect for every engine that is made from now on in this process."""
+    """Take effect for every transaction and statement from now on in this process."""
     begin = AioSqliteConfiguration.begin_sqlite_stmt
 
-    def begin_to_write(self: AioSqliteConfiguration, connection: Connection) -> None:
+    def begin_to_write(self: AioSqliteConfiguration, conn: Connection) -> None:
         if SQLITE_BEGIN_MODE.get() != "DEFERRED":
-            begin(self, connection)
+            begin(self, conn)
             return
         token = SQLITE_BEGIN_MODE.set("IMMEDIATE")
         try:
-            begin(self, connection)
+            begin(self, conn)
         finally:
             SQLITE_BEGIN_MODE.reset(token)
 
     AioSqliteConfiguration.begin_sqlite_stmt = begin_to_write  # type: ignore[method-assign]
-    event.listen(Engine, "handle_error", forget_cursor)
+    aiosqlite.Cursor.execute = _closing(aiosqlite.Cursor.execute)  # type: ignore[method-assign]
+    aiosqlite.Cursor.executemany = _closing(aiosqlite.Cursor.executemany)  # type: ignore[method-assign]
 
 
-def forget_cursor(context: ExceptionContext) -> None:
-    """Drop what the frames of a failed statement still hold, so that its cursor ends now, on an idle connection."""
-    traceback.clear_frames(context.original_exception.__traceback__)
+def _closing(execute: Callable[..., Awaitable[aiosqlite.Cursor]]) -> Callable[..., Any]:
+    """The same method, which closes its cursor when it fails or is cancelled."""
+
+    async def execute_or_close(cursor: aiosqlite.Cursor, *arguments: Any) -> aiosqlite.Cursor:
+        try:
+            return await execute(cursor, *arguments)
+        except BaseException:
+            cursor._conn._tx.put_nowait((None, cursor._cursor.close))  # after what its thread is at; nobody waits
+            raise
+
+    return execute_or_close
 
 
 if __name__ == "__main__":

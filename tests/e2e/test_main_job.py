@@ -145,7 +145,7 @@ def test_every_hop_is_measured_over_all_processes(stack: Stack, bikes: dict[str,
 
 
 def test_a_job_is_one_trace_over_all_its_processes(stack: Stack, traces: Receiver, bikes: dict[str, str]) -> None:
-    """The command that submitted it, its run, the workers with its chunks, the loader: nobody meets another's tracer."""
+    """The command that submitted it, its run, its workers, the loader: nobody meets another's tracer."""
     wanted, deadline = tracing.trace_id(bikes["job_id"]), time.monotonic() + 30.0
     spans = traces.of_trace(wanted)
     while not {"job", "publish", "run"} <= {span.name for span in spans}:

@@ -43,12 +43,7 @@ def start(prefect: httpx.Client, **parameters: Any) -> str:
 
 
 def send(prefect: httpx.Client, address: str, body: dict[str, Any]) -> dict[str, Any]:
-    """POST, again while Prefect's SQLite is busy: its own clients do so too."""
-    deadline = time.monotonic() + PATIENCE_S
-    while (answer := prefect.post(address, json=body)).status_code == httpx.codes.SERVICE_UNAVAILABLE:
-        assert time.monotonic() < deadline, answer.text
-        time.sleep(0.5)
-    return dict(answer.raise_for_status().json())
+    return dict(prefect.post(address, json=body).raise_for_status().json())
 
 
 def set_state(prefect: httpx.Client, flow_run_id: str, kind: str, name: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -50,10 +50,22 @@ class FakeServer:
         self.loads.append(tuple(models))
 
 
+MADE: list[BalancedClient] = []
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """No client asks after its servers once its test is over: it would write into another's output."""
+    yield
+    while MADE:
+        MADE.pop().close()
+
+
 def several(n: int, *, away_s: float = 60.0) -> tuple[BalancedClient, list[FakeServer]]:
     servers = {f"host{i}:8001": FakeServer() for i in range(n)}
     target = TritonTarget(",".join(servers), False, 10.0, 4)
-    return BalancedClient(target, connect=lambda one: servers[one.url], away_s=away_s), [*servers.values()]
+    MADE.append(BalancedClient(target, connect=lambda one: servers[one.url], away_s=away_s))
+    return MADE[-1], [*servers.values()]
 
 
 def until(holds: Callable[[], bool]) -> None:
