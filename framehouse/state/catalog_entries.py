@@ -17,6 +17,7 @@ from framehouse.state.opening import writing
 from framehouse.state.records import NOBODY, Origin
 from framehouse.state.schema import jobs
 from framehouse.state.submitting import insert_rows, new_row
+from framehouse.tracing import past_span
 
 _PAGE = 2000
 _AT_ONCE = 500
@@ -121,13 +122,18 @@ class Entries:
         Returns:
             How many jobs were made or found made.
         """
+        began_s = time.time()
         with writing(self._engine) as connection:
-            job_ids = self._submit(connection, [item for item in found if item.source_uri])
+            job_ids, made = self._submit(connection, [item for item in found if item.source_uri])
             rows = [self._row(item, job_ids.get(item.entry.place)) for item in found]
             for start in range(0, len(rows), _AT_ONCE):
                 self._upsert(connection, rows[start : start + _AT_ONCE])
             for video_id in dict.fromkeys(moved_videos):
                 append_load(connection, "video", video_id=video_id)
+        catalog = self._catalog
+        for job_id in made:
+            models = " ".join(catalog.wish.models)
+            past_span("submit", job_id, began_s, time.time(), models=models, catalog=catalog.name)
         return len(job_ids)
 
     def mark_missing(self, places: Sequence[str], scan_id: str) -> None:
@@ -176,7 +182,8 @@ class Entries:
         names = ("queued", "running", "paused", "done", "failed", "cancelled")
         return {"here": n_all - n_gone, "gone": n_gone, **{name: statuses.get(name, 0) for name in names}}
 
-    def _submit(self, connection: sa.Connection, wanted: Sequence[Found]) -> dict[str, str]:
+    def _submit(self, connection: sa.Connection, wanted: Sequence[Found]) -> tuple[dict[str, str], list[str]]:
+        """Jobs by place, and those of them that were not there before."""
         catalog = self._catalog
         origin = Origin(catalog.wish.owner) if catalog.wish.owner else NOBODY
         rows = [
@@ -185,7 +192,9 @@ class Entries:
             )
             for item in wanted
         ]  # fmt: skip
-        return dict(zip((item.entry.place for item in wanted), insert_rows(connection, rows), strict=True))
+        job_ids = insert_rows(connection, rows)
+        made = [row["job_id"] for row, job_id in zip(rows, job_ids, strict=True) if row["job_id"] == job_id]
+        return dict(zip((item.entry.place for item in wanted), job_ids, strict=True)), made
 
     def _row(self, found: Found, job_id: str | None) -> dict[str, Any]:
         row = {name: getattr(found.entry, name) for name in _COLUMNS}

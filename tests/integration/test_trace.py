@@ -25,6 +25,7 @@ from framehouse.state.budgets import Caps
 from framehouse.store.publish import Publisher
 from jobs_in_hand import new_attempt, new_state
 from otlp_receiver import Receiver, receiving
+from places import Bucket, Watched
 from runs_in_line import infer_here, work
 
 REQUEST = ("numbers", "small"), "10"
@@ -75,6 +76,19 @@ def test_one_job_is_one_trace(receiver: Receiver, tmp_path: Path, media_dir: Pat
     assert root.name == "job" and root.end_time_unix_nano > root.start_time_unix_nano
     facts = {item.key: item.value.string_value for item in root.attributes}
     assert (facts["framehouse.job_id"], facts["framehouse.status"]) == (job_id, "done")
+
+
+def test_a_scan_submits_its_jobs_once(receiver: Receiver, tmp_path: Path) -> None:
+    watched, bucket = Watched.of(tmp_path), Bucket()
+    bucket.put("a.mp4"), bucket.put("b.mp4")
+    watched.scan(bucket)
+    watched.scan(bucket)
+    tracing.flush()
+    job_ids = [job.job_id for job in watched.state.list_jobs()]
+    assert len(job_ids) == 2
+    for job_id in job_ids:
+        assert [span.name for span in receiver.of_trace(tracing.trace_id(job_id))] == ["submit"]
+    watched.state.close()
 
 
 def test_an_error_is_noted_by_its_code(receiver: Receiver, tmp_path: Path) -> None:
