@@ -21,6 +21,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +29,8 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-import pandas  # noqa: F401  pyarrow imports it at its first array: 2 s that no run shall wait for
+import prefect.task_engine  # noqa: F401  a run's first task imports it
+import pyarrow.pandas_compat  # noqa: F401  its first table imports this, and all of pandas with it
 import structlog
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter
@@ -40,7 +42,8 @@ from prefect.states import Cancelled, Cancelling, Crashed, Pending
 from prefect.utilities.engine import propose_state_sync
 
 from framehouse.config import Settings, find_endpoints, load_settings, require_checkout
-from framehouse.errors import EngineUnavailable, JobError, SourceNotFound
+from framehouse.errors import ConfigError, EngineUnavailable, JobError, SourceNotFound
+from framehouse.inference.repository import load_specs
 from framehouse.jobs.deploy import PROCESS_VIDEO, register_deployments
 from framehouse.jobs.elsewhere import lies_elsewhere
 from framehouse.jobs.failure import show_failure
@@ -50,6 +53,7 @@ from framehouse.jobs.pause import FREES_ROOM, make_room
 from framehouse.jobs.schedules import Schedules
 from framehouse.jobs.submit import connect, known_models
 from framehouse.readiness import say_ready
+from framehouse.release import release
 from framehouse.results.opening import open_lake
 from framehouse.state import Job
 from framehouse.state.turns import owed_in_turn, take_seat
@@ -242,7 +246,14 @@ class Runner:
             return False
         return state.is_pending()
 
+    def _warm(self) -> None:
+        """Remember, before a fork, what every child would read and work out for itself."""
+        release()
+        with suppress(ConfigError):  # the run says what is wrong
+            load_specs(self._settings.model_repositories)
+
     def _fork(self, flow_run_id: UUID, *, is_side: bool = False) -> None:
+        self._warm()
         sys.stdout.flush()
         sys.stderr.flush()
         parent = os.getpid()
