@@ -26,13 +26,20 @@ FPS = "10"
 """Frames sampled per second unless told otherwise; the videos have 10 to 30."""
 
 
-def chaos(n_videos: int, kills: int, seed: int, folder: Path, fps: str = FPS) -> dict[str, Any]:
+STALL_S = 45.0
+"""How long a chunk may stand still: what the hanging video costs, several times."""
+
+
+def chaos(
+    n_videos: int, kills: int, seed: int, folder: Path, fps: str = FPS, stall_s: float = STALL_S
+) -> dict[str, Any]:
     """Run both passes; returns the report, whose `faults` are empty when all is well."""
     began = time.monotonic()
     videos = make_videos(folder / "videos", n_videos)
     patience_s = 300.0 + 5 * n_videos + 30 * kills
-    calm = run_pass(videos, folder / "calm", fps=fps, patience_s=patience_s)
-    wild = run_pass(videos, folder / "wild", fps=fps, kills=kills, seed=seed, replays=N_REPLAYS, patience_s=patience_s)
+    same: dict[str, Any] = {"fps": fps, "stall_s": stall_s, "patience_s": patience_s}
+    calm = run_pass(videos, folder / "calm", **same)
+    wild = run_pass(videos, folder / "wild", **same, kills=kills, seed=seed, replays=N_REPLAYS)
     return {
         "seed": seed,
         "fps": fps,

@@ -33,7 +33,6 @@ MODELS = ("detector", "clip/1")
 N_SAMPLED = 20
 """Loads that each replay but the first does again."""
 SETTINGS = {
-    "FRAMEHOUSE_JOBS__STALL_S": "45",
     "FRAMEHOUSE_JOBS__MAX_GAP_SHARE": "0.5",  # of a deadly video a third is lost, and the rest is to be done
 }
 QUESTIONS = {
@@ -74,12 +73,21 @@ class Pass:
 
 
 def run_pass(
-    videos: Videos, home: Path, *, fps: str, kills: int = 0, seed: int = 0, replays: int = 0, patience_s: float
+    videos: Videos,
+    home: Path,
+    *,
+    fps: str,
+    stall_s: float,
+    patience_s: float,
+    kills: int = 0,
+    seed: int = 0,
+    replays: int = 0,
 ) -> Pass:
     """Start a stack, submit every video, kill so many processes spread over the work, wait, look."""
     path = os.pathsep.join([str(SITE), *filter(None, [os.environ.get("PYTHONPATH", "")])])
     done = Pass()
-    with throttling_store(videos.folder) as store, running_stack(home, PYTHONPATH=path, **SETTINGS) as stack:
+    settings = {**SETTINGS, "FRAMEHOUSE_JOBS__STALL_S": f"{stall_s:g}"}
+    with throttling_store(videos.folder) as store, running_stack(home, PYTHONPATH=path, **settings) as stack:
         state = open_state(f"sqlite:///{home / 'state' / 'state.db'}")
         with counted(stack.facts()["endpoints"]["triton_url"]) as counter:
             began = time.monotonic()
