@@ -37,7 +37,7 @@ def run_checks(settings: Settings) -> Iterator[Check]:
         yield _asked("platform", _platform)
         yield _asked("triton environment", lambda: str(ensure_server_env(ROOT)))
     yield _asked("models", lambda: _models(settings))
-    yield _asked("stack", lambda: str(find_endpoints(settings)))
+    yield _asked("stack", lambda: _stack(settings))
     yield _asked("triton answers", lambda: _triton(settings))
     yield _asked("dask answers", lambda: _dask(settings))
 
@@ -110,6 +110,11 @@ def _models(settings: Settings) -> str:
             hint="framehouse models check",
         )
     return usable
+
+
+def _stack(settings: Settings) -> str:
+    found = find_endpoints(settings)
+    return f"Prefect at {found.prefect_api_url}, Triton at {found.triton_url}, Dask at {found.dask_address}"
 
 
 def _triton(settings: Settings) -> str:
