@@ -65,7 +65,8 @@ def run_chunks(
     share: Callable[[int], int] = lambda n_slots: n_slots,
     stall_s: float = 180.0,
     on_wait: Callable[[], None] = lambda: None,
-    is_accused: Callable[[T], bool] = lambda _task: False,
+    suspicion: Callable[[T], tuple[Death, ...] | None] = lambda _task: None,
+    on_suspicion: Callable[[T, tuple[Death, ...]], None] = lambda _task, _deaths: None,
     on_retry: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[T, R | GivenUp]]:
     """Run tasks on the cluster, at most `window` in flight, and yield each with its receipt as it ends.
@@ -77,7 +78,9 @@ def run_chunks(
         share: how many of so many slots may be in flight now; asked whenever there is something to hand out.
         stall_s: a task that does not beat for so long takes its process down (hung decoder, hung call).
         on_wait: called about once a second and after each ended task.
-        is_accused: whether a task has killed before; it runs alone from the first.
+        suspicion: what earlier calls hold against a task, None for nothing; else it runs alone from the first, and
+            these deaths of its processes count.
+        on_suspicion: called when something more is held against a task, before it is tried again.
         on_retry: called when a task is to be tried another time.
 
     Yields:
@@ -90,9 +93,9 @@ def run_chunks(
     """
     with _connect(address) as client:
         window = window or _default_window(client)
-        flight = _Flight(client, work, stall_s, lambda: min(window, share(window)), on_wait, on_retry)
+        flight = _Flight(client, work, stall_s, lambda: min(window, share(window)), on_wait, on_retry, on_suspicion)
         try:
-            yield from flight.run(_Try(task, alone=is_accused(task)) for task in tasks)
+            yield from flight.run(_first_try(task, suspicion(task)) for task in tasks)
         except _WorkFailed as failed:
             raise failed.cause from None
         except _LOST as error:
@@ -125,6 +128,10 @@ class _Try(Generic[T]):
     n_timeouts: int = 0
 
 
+def _first_try(task: T, deaths: tuple[Death, ...] | None) -> _Try[T]:
+    return _Try(task, alone=deaths is not None, deaths=deaths or ())
+
+
 class _Flight(Generic[T, R]):
     """The tasks of one call: waiting, in flight, and those that nothing answered, which come last and one by one."""
 
@@ -136,9 +143,10 @@ class _Flight(Generic[T, R]):
         window: Callable[[], int],
         on_wait: Callable[[], None],
         on_retry: Callable[[], None],
+        on_suspicion: Callable[[T, tuple[Death, ...]], None],
     ) -> None:
         self._client, self._work, self._stall_s, self._window = client, work, stall_s, window
-        self._on_wait, self._on_retry = on_wait, on_retry
+        self._on_wait, self._on_retry, self._on_suspicion = on_wait, on_retry, on_suspicion
         self._again: deque[_Try[T]] = deque()
         self._slow: deque[_Try[T]] = deque()
         self._in_flight: dict[distributed.Future[Any], _Try[T]] = {}
@@ -208,6 +216,8 @@ class _Flight(Generic[T, R]):
         log.warning("chunk was in a worker that died, trying it alone", chunk=str(one.task)[:120])
         if one.alone and one.n_lost >= _MOST_LOST:
             return self._died(one, Death("its worker died with it", 0.0, ""))
+        if not one.alone:
+            self._on_suspicion(one.task, ())
         self._on_retry()
         self._again.append(replace(one, alone=True, n_lost=one.n_lost + one.alone))
         return None
@@ -217,6 +227,7 @@ class _Flight(Generic[T, R]):
         log.error("chunk killed its process alone", chunk=str(one.task)[:120], cause=death.cause, n_deaths=len(deaths))
         if len(deaths) >= _MOST_DEATHS:
             return GivenUp(deaths)
+        self._on_suspicion(one.task, deaths)
         self._on_retry()
         self._again.append(replace(one, deaths=deaths))
         return None

@@ -15,7 +15,7 @@ from framehouse.jobs.chunks import infer_held
 from framehouse.jobs.measuring import in_hop
 from framehouse.jobs.outcome import Totals
 from framehouse.jobs.plans import PlanRef, held_chunks
-from framehouse.jobs.quarantine import give_up, has_killed
+from framehouse.jobs.quarantine import Suspects, give_up
 from framehouse.jobs.turns import Turns
 from framehouse.room import WhenRoom
 from tasks._policy import RETRY
@@ -36,13 +36,15 @@ def infer_video(attempt: Attempt, ref: PlanRef, models: tuple[ModelSpec, ...]) -
         hold_allowance(attempt) as allowance,
     ):
         held = WhenRoom(allowance.cut(held_chunks(attempt, ref, models, video)), settings.room)
+        suspects = Suspects(attempt, ref.video_id)
         ends = run_chunks(
             address, infer_held, held, window=settings.dask.window, share=turns.share,
-            stall_s=settings.jobs.stall_s, is_accused=lambda chunk: has_killed(attempt, chunk),
+            stall_s=settings.jobs.stall_s, suspicion=suspects.against, on_suspicion=suspects.note,
             on_retry=hop.chunk_again,
         )  # fmt: skip
         for chunk, end in ends:
             receipt = give_up(attempt, chunk.task, end) if isinstance(end, GivenUp) else end
+            suspects.settled(chunk)
             hop.chunk_ended(models, receipt, given_up=isinstance(end, GivenUp))
             totals.add(receipt)
             allowance.note(receipt)

@@ -18,7 +18,16 @@ from framehouse.inference.specs import ModelSpec, TritonTarget
 from framehouse.jobs.attempt import Attempt
 from framehouse.jobs.chunks import HeldChunk
 from framehouse.results.lake import Lake
-from framehouse.results.quarantine import QUARANTINED, DeathNote, Quarantined, is_quarantined, put_in_quarantine
+from framehouse.results.quarantine import (
+    QUARANTINED,
+    DeathNote,
+    Quarantined,
+    clear_suspect,
+    is_quarantined,
+    note_suspect,
+    put_in_quarantine,
+    suspects,
+)
 from framehouse.video.probe import probe
 from framehouse.video.sampling import chunks
 
@@ -27,9 +36,35 @@ log = structlog.get_logger(__name__)
 _VERSIONS = ("framehouse", "av", "numpy", "tritonclient", "opencv-python-headless")
 
 
-def has_killed(attempt: Attempt, held: HeldChunk) -> bool:
-    """Whether a chunk is in quarantine: it is tried, but never beside another."""
-    return is_quarantined(attempt.lake, held.task.video_id, held.task.chunk.chunk_id)
+class Suspects:
+    """What is held against the chunks of a video, over all runs of it: each run goes on from what others found out.
+
+    A chunk that hangs needs three times `jobs.stall_s` to be found out; a run that is killed before would begin anew.
+    """
+
+    def __init__(self, attempt: Attempt, video_id: str) -> None:
+        """Reads what is known."""
+        self._attempt, self._video_id = attempt, video_id
+        self._known = suspects(attempt.lake, video_id)
+
+    def against(self, held: HeldChunk) -> tuple[Death, ...] | None:
+        """For `run_chunks`: deaths that count; nothing but solitude for one in quarantine: it may have been mended."""
+        chunk_id = held.task.chunk.chunk_id
+        if (notes := self._known.get(chunk_id)) is not None:
+            return tuple(Death(note.cause, note.after_s, note.said) for note in notes)
+        return () if is_quarantined(self._attempt.lake, self._video_id, chunk_id) else None
+
+    def note(self, held: HeldChunk, deaths: Sequence[Death]) -> None:
+        """Something more is held against a chunk. That is progress: the next run begins there."""
+        notes = tuple(DeathNote(death.cause, death.after_s, death.said) for death in deaths)
+        self._known[held.task.chunk.chunk_id] = notes
+        note_suspect(self._attempt.lake, self._video_id, held.task.chunk.chunk_id, notes)
+        self._attempt.state.note_evidence(self._attempt.lease, self._attempt.job_id)
+
+    def settled(self, held: HeldChunk) -> None:
+        """A chunk is done, or in quarantine."""
+        if self._known.pop(held.task.chunk.chunk_id, None) is not None:
+            clear_suspect(self._attempt.lake, self._video_id, held.task.chunk.chunk_id)
 
 
 def give_up(attempt: Attempt, task: ChunkTask, end: GivenUp) -> ChunkReceipt:

@@ -1,12 +1,13 @@
 """Chunks that are not run beside others any more, because they killed every process that had them alone.
 
-One small JSON file each under `lake/quarantine/`, with what is needed to see it happen again.
+One small JSON file each under `lake/quarantine/`, with what is needed to see it happen again. Under `lake/suspects/`,
+until it is settled, what is held against a chunk so far: a run that dies takes no evidence with it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,6 +88,37 @@ def release(lake: Lake, video_id: str, chunk_id: str) -> bool:
     existed = lake.has(path)
     lake.delete(path)
     return existed
+
+
+def note_suspect(lake: Lake, video_id: str, chunk_id: str, deaths: Sequence[DeathNote]) -> None:
+    """Hold against a chunk that a worker died that had it, and these deaths of processes that had it alone.
+
+    Raises:
+        StoreError: `store.disk_full`.
+    """
+    path = _suspect_path(lake, video_id, chunk_id)
+    lake.write_bytes(path, json.dumps([asdict(death) for death in deaths]).encode("utf-8", "surrogatepass"))
+
+
+def suspects(lake: Lake, video_id: str) -> dict[str, tuple[DeathNote, ...]]:
+    """Chunks of a video that something is held against, with the deaths; a note that cannot be read counts as none."""
+    found = {}
+    for path in lake.paths(lake.root / "suspects" / video_id):
+        try:
+            notes = json.loads((lake.read_bytes(path) or b"").decode("utf-8", "surrogatepass"))
+            found[path.stem] = tuple(DeathNote(**note) for note in notes)
+        except (ValueError, TypeError) as error:
+            log.warning("note on a suspect cannot be read", path=str(path), error=type(error).__name__)
+    return found
+
+
+def clear_suspect(lake: Lake, video_id: str, chunk_id: str) -> None:
+    """Hold nothing against a chunk any more."""
+    lake.delete(_suspect_path(lake, video_id, chunk_id))
+
+
+def _suspect_path(lake: Lake, video_id: str, chunk_id: str) -> Path:
+    return lake.root / "suspects" / video_id / f"{chunk_id}.json"
 
 
 def quarantined(lake: Lake) -> Iterator[Quarantined]:

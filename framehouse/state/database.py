@@ -218,6 +218,16 @@ class State:
                 .values(n_settled=n_settled, stalled_attempts=0)
             )
 
+    def note_evidence(self, lease: Lease, job_id: str) -> None:
+        """The run that holds the lease has found out more of what stops the job: its attempts do not stall.
+
+        Raises:
+            LeaseLost: another run holds the job now.
+        """
+        with self._write() as connection:
+            self._require(connection, lease)
+            connection.execute(jobs.update().where(jobs.c.job_id == job_id).values(stalled_attempts=0))
+
     def conclude(
         self,
         job_id: str,

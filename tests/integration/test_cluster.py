@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 import cluster_work as work
+from framehouse.alone import Death
 from framehouse.cluster import GivenUp, all_workers, run_chunks, worker_count
 from framehouse.config import DaskSettings, Endpoints, Settings
 from framehouse.errors import EngineUnavailable, InferenceError, TritonUnavailable
@@ -196,11 +197,33 @@ def test_a_poisonous_chunk_is_given_up_and_takes_no_other_along(cluster: Cluster
 
 def test_a_chunk_that_has_killed_before_runs_alone_from_the_first(cluster: Cluster, tmp_path: Path) -> None:
     before, tasks = cluster.worker_pids(), [work.Deadly(i, str(tmp_path), deaths=1000 * (i == 1)) for i in range(4)]
-    ends = run_chunks(cluster.address, work.maybe_die, tasks, is_accused=lambda task: task.number == 1)
+    ends = run_chunks(cluster.address, work.maybe_die, tasks, suspicion=lambda task: () if task.number == 1 else None)
     found = {task.number: end for task, end in ends}
     assert isinstance(found.pop(1), GivenUp)
     assert found == {i: i for i in (0, 2, 3)}
     assert before <= cluster.worker_pids(), "a worker died"  # one of an earlier test may still be on its way
+
+
+def test_what_is_held_against_a_chunk_is_told_and_counts_in_the_next_call(cluster: Cluster, tmp_path: Path) -> None:
+    """A run that is killed in between begins where the one before was."""
+    known: dict[int, tuple[Death, ...]] = {}
+    told: list[tuple[int, int]] = []
+
+    def note(task: work.Deadly, deaths: tuple[Death, ...]) -> None:
+        known[task.number] = deaths
+        told.append((task.number, len(deaths)))
+        if deaths:
+            raise KeyboardInterrupt
+
+    tasks = [work.Deadly(1, str(tmp_path), deaths=1000)]
+    with pytest.raises(KeyboardInterrupt):
+        list(run_chunks(cluster.address, work.maybe_die, tasks, on_suspicion=note))
+    assert told == [(1, 0), (1, 1)]
+    ends = run_chunks(cluster.address, work.maybe_die, tasks, suspicion=lambda task: known.get(task.number))
+    ((_, guilty),) = ends
+    assert isinstance(guilty, GivenUp)
+    assert [death.cause for death in guilty.deaths] == ["SIGKILL", "SIGKILL"]
+    assert len(list((tmp_path / "1").iterdir())) == 3, "beside others, and twice alone, over both calls"
 
 
 def test_a_chunk_that_nothing_answers_is_given_up_alone(cluster: Cluster, tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ from framehouse.errors import InferenceTimeout, LeaseLost
 from framehouse.inference.run import ChunkTask
 from framehouse.jobs.attempt import Attempt
 from framehouse.jobs.chunks import HeldChunk
-from framehouse.jobs.quarantine import give_up, has_killed
+from framehouse.jobs.quarantine import Suspects, give_up
 from framehouse.results.lake import Lake
-from framehouse.results.quarantine import quarantine_path, quarantined
+from framehouse.results.quarantine import note_suspect, quarantine_path, quarantined, suspects
 from jobs_in_hand import new_attempt
 
 DEATHS = (Death("SIGSEGV", 3.2, "Fatal Python error"), Death("no progress for 180 s", 181.0, ""))
@@ -55,9 +55,40 @@ def test_a_chunk_that_kills_leaves_gaps_and_all_that_is_needed_to_see_it_again(
 
 def test_a_known_killer_runs_alone_from_then_on(attempt: Attempt, task: ChunkTask) -> None:
     held = HeldChunk(task, attempt.lease, attempt.settings.state_url)
-    assert not has_killed(attempt, held)
+    assert Suspects(attempt, task.video_id).against(held) is None
     give_up(attempt, task, GivenUp(DEATHS))
-    assert has_killed(attempt, held)
+    assert Suspects(attempt, task.video_id).against(held) == ()
+
+
+def test_evidence_outlives_its_run_until_the_chunk_is_done(attempt: Attempt, task: ChunkTask) -> None:
+    held = HeldChunk(task, attempt.lease, attempt.settings.state_url)
+    first = Suspects(attempt, task.video_id)
+    first.note(held, ())
+    assert Suspects(attempt, task.video_id).against(held) == ()
+    first.note(held, DEATHS[:1])
+    found = Suspects(attempt, task.video_id)
+    assert found.against(held) == DEATHS[:1]
+    assert Suspects(attempt, "v_0").against(held) is None
+    found.settled(held)
+    assert found.against(held) is None
+    assert Suspects(attempt, task.video_id).against(held) is None
+
+
+def test_more_evidence_is_progress(attempt: Attempt, task: ChunkTask) -> None:
+    held = HeldChunk(task, attempt.lease, attempt.settings.state_url)
+    attempt.state.begin_attempt(attempt.lease, attempt.job_id)
+    assert attempt.state.job(attempt.job_id).stalled_attempts > 0
+    Suspects(attempt, task.video_id).note(held, DEATHS[:1])
+    assert attempt.state.job(attempt.job_id).stalled_attempts == 0
+    attempt.state.break_lease(f"job/{attempt.job_id}")
+    with pytest.raises(LeaseLost):
+        Suspects(attempt, task.video_id).note(held, DEATHS)
+
+
+def test_a_note_that_cannot_be_read_is_none(attempt: Attempt, task: ChunkTask) -> None:
+    note_suspect(attempt.lake, task.video_id, "c0", [])
+    (attempt.lake.root / "suspects" / task.video_id / "c1.json").write_text("{")
+    assert suspects(attempt.lake, task.video_id) == {"c0": ()}
 
 
 def test_a_chunk_that_nothing_answers_leaves_gaps_and_is_no_killer(attempt: Attempt, task: ChunkTask) -> None:
