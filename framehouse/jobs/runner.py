@@ -71,6 +71,8 @@ _ASK_WHILE_FULL_S = 5.0
 _LOOK_S = 2.0
 _SIDE_LOOK_S = 30.0
 _PENDING_LIMIT_S = 60.0
+_FORGIVING = 4
+"""Times `jobs.max_attempts`: so many attempts may end with their runners before that too counts as stalled."""
 _MAKE_ROOM_S = 3600.0
 _API_ERRORS = (httpx.HTTPError, PrefectHTTPStatusError, ObjectNotFound)
 
@@ -380,6 +382,8 @@ class Runner:
         if state.is_scheduled() or since_s <= limit_s:
             return False
         _crash(client, flow_run.id, "its process is gone: no live lease")
+        if state.is_running():  # a child of ours that died was reaped: here its runner died, or its host
+            self._state.forgive_attempt(job.job_id, _FORGIVING * self._settings.jobs.max_attempts)
         return True
 
     def _create_run(self, client: SyncPrefectClient, job: Job) -> None:

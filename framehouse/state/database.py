@@ -228,6 +228,19 @@ class State:
             self._require(connection, lease)
             connection.execute(jobs.update().where(jobs.c.job_id == job_id).values(stalled_attempts=0))
 
+    def forgive_attempt(self, job_id: str, most_attempts: int) -> None:
+        """The last attempt ended with the runner that it ran under: it stalled by no fault of the job.
+
+        Args:
+            most_attempts: none is forgiven beyond so many: the job may be what ends its runners.
+        """
+        with self._write() as connection:
+            connection.execute(
+                jobs.update()
+                .where(jobs.c.job_id == job_id, jobs.c.stalled_attempts > 0, jobs.c.attempt < most_attempts)
+                .values(stalled_attempts=jobs.c.stalled_attempts - 1)
+            )
+
     def conclude(
         self,
         job_id: str,

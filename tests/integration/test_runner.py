@@ -250,6 +250,42 @@ def test_a_new_run_when_the_old_one_will_not_do_it(
         assert bench.client.runs[first].is_final()
 
 
+@pytest.mark.parametrize(("attempt", "is_forgiven"), [(1, True), (31, True), (32, False)])
+def test_an_attempt_that_ended_with_its_runner_is_not_held_against_the_job(
+    bench: Bench, attempt: int, is_forgiven: bool
+) -> None:
+    job_id = bench.jobs.submit(REQUEST)
+    bench.rounds()
+    held(bench, job_id)
+    bench.jobs.break_lease(f"job/{job_id}")
+    bench.set(job_id, states.Running(), LONG_AGO)
+    with bench.jobs._engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE jobs SET flow_run_at = flow_run_at - 30, attempt = {attempt}")
+    assert bench.job(job_id).stalled_attempts == 1
+    bench.rounds(2)
+    assert len(bench.client.made) == 2
+    assert bench.job(job_id).stalled_attempts == (0 if is_forgiven else 1)
+
+
+def test_runs_that_grow_old_while_prefect_is_asked_are_judged_next_time(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for were the old ones; the others are not in the answer, which does not mean that they are gone."""
+    bench.jobs.submit(REQUEST)
+    bench.rounds()
+
+    now = time.time
+
+    def read(_client: object, _jobs: object) -> dict[str, Any]:
+        monkeypatch.setattr(time, "time", lambda: now() + 3600)  # an answer that takes long
+        return {}
+
+    monkeypatch.setattr(bench.runner, "_read_runs", read)
+    monkeypatch.setattr(bench.runner, "_looked_at", 0.0)
+    bench.rounds(1)
+    assert len(bench.client.made) == 1
+
+
 def test_a_run_that_prefect_has_forgotten_is_made_again(bench: Bench, later: None) -> None:
     job_id = bench.jobs.submit(REQUEST)
     bench.rounds()
