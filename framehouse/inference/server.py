@@ -496,13 +496,21 @@ def _wait_for_end(pid: int) -> None:
         ended.register(watched, select.POLLIN)
         dead_before: set[int] = set()
         while not ended.poll(_HELPER_LOOK_MS):
-            dead = _dead_children(pid)
+            dead = set() if _is_stopped(pid) else _dead_children(pid)
             if dead & dead_before:  # Triton itself reaps at once the helpers that it ends
                 log.warning("triton helper died", pid=pid, helper_pids=sorted(dead & dead_before))
                 return
             dead_before = dead
     finally:
         os.close(watched)
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether a process was stopped (SIGSTOP, a debugger): it reaps nobody until it goes on."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "tT"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def _dead_children(pid: int) -> set[int]:

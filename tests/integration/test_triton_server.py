@@ -233,6 +233,20 @@ def test_a_dead_helper_ends_the_server(server: TritonServer) -> None:
     assert not server.alive()
 
 
+def test_a_server_that_was_stopped_is_not_judged_by_what_it_cannot_reap(server: TritonServer) -> None:
+    """A helper may be at its end, as after an unload, when somebody stops the server; it may go on any moment."""
+    up(server)
+    processes = family(server.pid)
+    processes[0].suspend()
+    try:
+        processes[1].kill()
+        time.sleep(1.5)  # longer than a dead helper is tolerated
+        assert server.alive()
+    finally:
+        processes[0].resume()
+    assert ended(processes, 5), "this helper was not Triton's to end"
+
+
 def test_models_come_and_go_without_a_restart(server: TritonServer, selftest_only: Path) -> None:
     up(server)
     body = {"inputs": floats(left=[[1.0, 2.0]], right=[[3.0, 4.0]])}
