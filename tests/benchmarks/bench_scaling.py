@@ -137,7 +137,7 @@ def table(title: str, runs: list[dict[str, float]]) -> list[float]:
     for run in runs:
         speedup = run["frames_per_s"] / runs[0]["frames_per_s"]
         found.append(speedup / min(run["n_workers"], CORES))
-        say(f"{run['n_workers']:>8.0f}{run['wall_s']:>10.1f}{run['frames_per_s']:>10.2f}{run['cores_busy']:>12.2f}"
+        say(f"{run['n_workers']:>8.0f}{run['wall_s']:>10.1f}{run['frames_per_s']:>10.2f}{run['cores_busy']:>12.0%}"
             f"{speedup:>10.2f}{found[-1]:>12.2f}")  # fmt: skip
     return found
 
