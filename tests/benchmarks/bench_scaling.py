@@ -2,7 +2,8 @@
 
 *Efficiency* = frames a second with n workers / (min(n, cores) × frames a second with 1). Triton runs on the same cores,
 so a machine with few of them shows where its cores end, not where the code does: the second table has a store that
-lets every request wait and sends slowly, where the time goes into waiting, which workers can share.
+lets every request wait and sends slowly, where the time goes into waiting, which runs can share: there are as many run
+slots as workers.
 
 Writes bench/<time>-scaling.json; the last line is the efficiency of two workers.
 """
@@ -90,7 +91,7 @@ def make_videos(folder: Path, n_videos: int, seconds: int) -> list[Path]:
 
 def one_run(places: list[str], n_workers: int) -> dict[str, float]:
     """A stack with so many workers and as many run slots does all the videos; from the first chunk to the last row."""
-    settings = {"FRAMEHOUSE_DASK__N_WORKERS": str(n_workers), "FRAMEHOUSE_PREFECT__RUN_SLOTS": str(max(2, n_workers))}
+    settings = {"FRAMEHOUSE_DASK__N_WORKERS": str(n_workers), "FRAMEHOUSE_PREFECT__RUN_SLOTS": str(n_workers)}
     with tempfile.TemporaryDirectory() as folder, running_stack(Path(folder) / "home", **settings) as stack:
         warm_up(stack)
         began, cpu = time.time(), _stack_cpu_s(stack)
