@@ -43,6 +43,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import psutil
 import structlog
 
 from framehouse import ports as free
@@ -507,10 +508,9 @@ def _wait_for_end(pid: int) -> None:
 
 def _is_stopped(pid: int) -> bool:
     """Whether a process was stopped (SIGSTOP, a debugger): it reaps nobody until it goes on."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "tT"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+    return False
 
 
 def _dead_children(pid: int) -> set[int]:

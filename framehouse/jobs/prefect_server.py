@@ -33,21 +33,15 @@ def main() -> None:
 
 def mend() -> None:
     """Take effect for every transaction and statement from now on in this process."""
-    begin = AioSqliteConfiguration.begin_sqlite_stmt
-
-    def begin_to_write(self: AioSqliteConfiguration, conn: Connection) -> None:
-        if SQLITE_BEGIN_MODE.get() != "DEFERRED":
-            begin(self, conn)
-            return
-        token = SQLITE_BEGIN_MODE.set("IMMEDIATE")
-        try:
-            begin(self, conn)
-        finally:
-            SQLITE_BEGIN_MODE.reset(token)
-
-    AioSqliteConfiguration.begin_sqlite_stmt = begin_to_write  # type: ignore[method-assign]
+    AioSqliteConfiguration.begin_sqlite_stmt = _begin_to_write  # type: ignore[method-assign]
     aiosqlite.Cursor.execute = _closing(aiosqlite.Cursor.execute)  # type: ignore[method-assign]
     aiosqlite.Cursor.executemany = _closing(aiosqlite.Cursor.executemany)  # type: ignore[method-assign]
+
+
+def _begin_to_write(self: AioSqliteConfiguration, conn: Connection) -> None:
+    """As Prefect's own, which begins nothing where no transaction was asked for."""
+    if SQLITE_BEGIN_MODE.get() is not None:
+        conn.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _closing(execute: Callable[..., Awaitable[aiosqlite.Cursor]]) -> Callable[..., Any]:

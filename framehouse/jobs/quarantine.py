@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,9 +23,9 @@ from framehouse.results.quarantine import (
     DeathNote,
     Quarantined,
     clear_suspect,
-    is_quarantined,
     note_suspect,
     put_in_quarantine,
+    quarantined_chunks,
     suspects,
 )
 from framehouse.video.probe import probe
@@ -43,23 +43,29 @@ class Suspects:
     """
 
     def __init__(self, attempt: Attempt, video_id: str) -> None:
-        """Reads what is known."""
+        """Reads what is known; of a chunk in quarantine no death counts, for it may have been mended."""
         self._attempt, self._video_id = attempt, video_id
-        self._known = suspects(attempt.lake, video_id)
+        self._known: dict[str, tuple[DeathNote, ...]] = {
+            **dict.fromkeys(quarantined_chunks(attempt.lake, video_id), ()),
+            **suspects(attempt.lake, video_id),
+        }
 
     def against(self, held: HeldChunk) -> tuple[Death, ...] | None:
-        """For `run_chunks`: deaths that count; nothing but solitude for one in quarantine: it may have been mended."""
-        chunk_id = held.task.chunk.chunk_id
-        if (notes := self._known.get(chunk_id)) is not None:
-            return tuple(Death(note.cause, note.after_s, note.said) for note in notes)
-        return () if is_quarantined(self._attempt.lake, self._video_id, chunk_id) else None
+        """For `run_chunks`: deaths that count, or None: nothing is held against it."""
+        notes = self._known.get(held.task.chunk.chunk_id)
+        return None if notes is None else tuple(Death(**asdict(note)) for note in notes)
 
     def note(self, held: HeldChunk, deaths: Sequence[Death]) -> None:
-        """Something more is held against a chunk. That is progress: the next run begins there."""
-        notes = tuple(DeathNote(death.cause, death.after_s, death.said) for death in deaths)
-        self._known[held.task.chunk.chunk_id] = notes
-        note_suspect(self._attempt.lake, self._video_id, held.task.chunk.chunk_id, notes)
-        self._attempt.state.note_evidence(self._attempt.lease, self._attempt.job_id)
+        """Something more is held against a chunk. That is progress of the job: the next run begins there.
+
+        Raises:
+            LeaseLost: another run holds the job now.
+            StoreError: `store.disk_full`.
+        """
+        chunk_id = held.task.chunk.chunk_id
+        self._known[chunk_id] = _notes(deaths)
+        note_suspect(self._attempt.lake, self._video_id, chunk_id, self._known[chunk_id])
+        self._attempt.state.note(self._attempt.lease, self._attempt.job_id, stalled_attempts=0)
 
     def settled(self, held: HeldChunk) -> None:
         """A chunk is done, or in quarantine."""
@@ -96,10 +102,14 @@ def describe(task: ChunkTask, deaths: Sequence[Death]) -> Quarantined:
         frames=tuple(task.planned.tolist()),
         models={spec.model_id: spec.digest for spec in task.models},
         triton_url=task.triton.url,
-        deaths=tuple(DeathNote(death.cause, death.after_s, death.said) for death in deaths),
+        deaths=_notes(deaths),
         versions={name: version(name) for name in _VERSIONS},
         command=f"framehouse quarantine run {task.video_id}/{task.chunk.chunk_id}",
     )
+
+
+def _notes(deaths: Sequence[Death]) -> tuple[DeathNote, ...]:
+    return tuple(DeathNote(**asdict(death)) for death in deaths)
 
 
 def run_again(

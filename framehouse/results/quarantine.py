@@ -77,9 +77,9 @@ def put_in_quarantine(lake: Lake, chunk: Quarantined) -> Path:
     return path
 
 
-def is_quarantined(lake: Lake, video_id: str, chunk_id: str) -> bool:
-    """Whether a chunk is there."""
-    return lake.has(quarantine_path(lake, video_id, chunk_id))
+def quarantined_chunks(lake: Lake, video_id: str) -> set[str]:
+    """Ids of the chunks of a video that are there."""
+    return {path.stem for path in lake.paths(lake.root / "quarantine" / video_id)}
 
 
 def release(lake: Lake, video_id: str, chunk_id: str) -> bool:

@@ -99,8 +99,7 @@ def _prefect(settings: Settings, endpoints: dict[str, str]) -> list[Component]:
     port = free_port(_PREFERRED_PREFECT_PORT)
     address = f"http://{settings.stack.host}:{port}"
     endpoints["prefect_api_url"] = f"{address}/api"
-    command = [sys.executable, "-m", "framehouse.jobs.prefect_server", "server", "start"]
-    argv = [*command, "--host", settings.stack.host, "--port", str(port)]
+    argv = [*_PREFECT, "--host", settings.stack.host, "--port", str(port)]
     environment = {
         **_prefect_environment(settings),
         "PREFECT_SERVER_UI_API_URL": f"{address}/api",
@@ -110,8 +109,8 @@ def _prefect(settings: Settings, endpoints: dict[str, str]) -> list[Component]:
         "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_LOOP_SECONDS": "60",  # loops that find nothing here, but cost CPU
         "PREFECT_SERVER_SERVICES_FOREMAN_LOOP_SECONDS": "60",
     }
-    is_ready = lambda _: _answers(f"{address}/api/health")  # noqa: E731
-    return [Component("prefect", Command(argv, environment, settings.log_dir / "prefect.log", is_ready), address)]
+    command = Command(argv, environment, settings.log_dir / "prefect.log", lambda _: _answers(f"{address}/api/health"))
+    return [Component("prefect", command, address)]
 
 
 def _triton(settings: Settings, endpoints: dict[str, str]) -> list[Component]:
@@ -145,6 +144,7 @@ def _dask(settings: Settings, endpoints: dict[str, str]) -> list[Component]:
     ]
 
 
+_PREFECT = [sys.executable, "-m", "framehouse.jobs.prefect_server", "server", "start"]
 _DASK = [sys.executable, "-m", "dask"]
 
 

@@ -130,10 +130,9 @@ class Entries:
                 self._upsert(connection, rows[start : start + _AT_ONCE])
             for video_id in dict.fromkeys(moved_videos):
                 append_load(connection, "video", video_id=video_id)
-        catalog = self._catalog
+        ended_s, models = time.time(), " ".join(self._catalog.wish.models)
         for job_id in made:
-            models = " ".join(catalog.wish.models)
-            past_span("submit", job_id, began_s, time.time(), models=models, catalog=catalog.name)
+            past_span("submit", job_id, began_s, ended_s, models=models, catalog=self._catalog.name)
         return len(job_ids)
 
     def mark_missing(self, places: Sequence[str], scan_id: str) -> None:

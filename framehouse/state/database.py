@@ -195,7 +195,7 @@ class State:
         return self.job(job_id)
 
     def note(self, lease: Lease, job_id: str, **values: str | int | None) -> None:
-        """The run that holds the lease tells where it is: hop, video_id, n_planned.
+        """The run that holds the lease tells where it is: hop, video_id, n_planned; or that it does not stall.
 
         Raises:
             LeaseLost: another run holds the job now.
@@ -217,16 +217,6 @@ class State:
                 .where(jobs.c.job_id == job_id, jobs.c.n_settled < n_settled)
                 .values(n_settled=n_settled, stalled_attempts=0)
             )
-
-    def note_evidence(self, lease: Lease, job_id: str) -> None:
-        """The run that holds the lease has found out more of what stops the job: its attempts do not stall.
-
-        Raises:
-            LeaseLost: another run holds the job now.
-        """
-        with self._write() as connection:
-            self._require(connection, lease)
-            connection.execute(jobs.update().where(jobs.c.job_id == job_id).values(stalled_attempts=0))
 
     def forgive_attempt(self, job_id: str, most_attempts: int) -> None:
         """The last attempt ended with the runner that it ran under: it stalled by no fault of the job.

@@ -24,31 +24,19 @@ N_REPLAYS = 10
 """Replays of every load."""
 FPS = "10"
 """Frames sampled per second unless told otherwise; the videos have 10 to 30."""
-
-
 STALL_S = 45.0
 """How long a chunk may stand still: what the hanging video costs, several times."""
 
 
 def chaos(
-    n_videos: int,
-    kills: int,
-    seed: int,
-    folder: Path,
-    fps: str = FPS,
-    stall_s: float = STALL_S,
-    calm: Pass | None = None,
+    n_videos: int, kills: int, seed: int, folder: Path, fps: str = FPS, stall_s: float = STALL_S
 ) -> dict[str, Any]:
-    """Run both passes, or only the second beside an earlier first one over the same videos.
-
-    Returns:
-        The report, whose `faults` are empty when all is well.
-    """
+    """Run both passes; returns the report, whose `faults` are empty when all is well."""
     began = time.monotonic()
     videos = make_videos(folder / "videos", n_videos)
     patience_s = 300.0 + 5 * n_videos + 30 * kills
     same: dict[str, Any] = {"fps": fps, "stall_s": stall_s, "patience_s": patience_s}
-    calm = calm or run_pass(videos, folder / "calm", **same)
+    calm = run_pass(videos, folder / "calm", **same)
     wild = run_pass(videos, folder / "wild", **same, kills=kills, seed=seed, replays=N_REPLAYS)
     return {
         "seed": seed,
@@ -134,16 +122,9 @@ def main() -> int:
     parser.add_argument("--fps", default=FPS, help="frames sampled per second; fewer make a long run affordable")
     parser.add_argument("--out", type=Path, default=None, help="JSON report")
     parser.add_argument("--keep", type=Path, default=None, help="folder to work in; kept")
-    parser.add_argument("--calm", type=Path, default=None, help="JSON report whose undisturbed pass is to count")
     given = parser.parse_args()
-    calm = None
-    if given.calm:
-        earlier = json.loads(given.calm.read_text())
-        if (earlier["n_videos"], earlier["fps"]) != (given.videos, given.fps):
-            parser.error(f"{given.calm} is of {earlier['n_videos']} videos at {earlier['fps']} frames a second")
-        calm = Pass(**earlier["calm"])
     with tempfile.TemporaryDirectory(prefix="framehouse-chaos-", ignore_cleanup_errors=True) as scratch:
-        report = chaos(given.videos, given.kills, given.seed, given.keep or Path(scratch), given.fps, calm=calm)
+        report = chaos(given.videos, given.kills, given.seed, given.keep or Path(scratch), given.fps)
     if given.out:
         given.out.parent.mkdir(parents=True, exist_ok=True)
         given.out.write_text(json.dumps(report, indent=1, ensure_ascii=False))

@@ -32,9 +32,6 @@ SITE = Path(__file__).parent / "site"
 MODELS = ("detector", "clip/1")
 N_SAMPLED = 20
 """Loads that each replay but the first does again."""
-SETTINGS = {
-    "FRAMEHOUSE_JOBS__MAX_GAP_SHARE": "0.5",  # of a deadly video a third is lost, and the rest is to be done
-}
 QUESTIONS = {
     "n_planned": "SELECT coalesce(sum(n_planned), 0) FROM completeness",
     "n_loaded": "SELECT coalesce(sum(n_loaded), 0) FROM completeness",
@@ -86,7 +83,10 @@ def run_pass(
     """Start a stack, submit every video, kill so many processes spread over the work, wait, look."""
     path = os.pathsep.join([str(SITE), *filter(None, [os.environ.get("PYTHONPATH", "")])])
     done = Pass()
-    settings = {**SETTINGS, "FRAMEHOUSE_JOBS__STALL_S": f"{stall_s:g}"}
+    settings = {
+        "FRAMEHOUSE_JOBS__STALL_S": f"{stall_s:g}",
+        "FRAMEHOUSE_JOBS__MAX_GAP_SHARE": "0.5",  # of a deadly video a third is lost, and the rest is to be done
+    }
     with throttling_store(videos.folder) as store, running_stack(home, PYTHONPATH=path, **settings) as stack:
         state = open_state(f"sqlite:///{home / 'state' / 'state.db'}")
         with counted(stack.facts()["endpoints"]["triton_url"]) as counter:

@@ -14,7 +14,17 @@ from framehouse.results.bucket import Bucket
 from framehouse.results.indexes import read_index, write_index
 from framehouse.results.lake import Lake, VideoLocation
 from framehouse.results.opening import open_lake
-from framehouse.results.quarantine import is_quarantined, quarantined, release
+from framehouse.results.quarantine import (
+    DeathNote,
+    Quarantined,
+    clear_suspect,
+    note_suspect,
+    put_in_quarantine,
+    quarantined,
+    quarantined_chunks,
+    release,
+    suspects,
+)
 from framehouse.storage.folder import LocalObjects
 from framehouse.store.checksum import snapshot_checksum
 from framehouse.store.load import pick
@@ -141,16 +151,24 @@ def test_a_bad_part_is_set_aside_for_all_and_owed_again(host: Host) -> None:
 
 
 def test_a_chunk_in_quarantine_is_so_on_every_host(host: Host) -> None:
-    from framehouse.results.quarantine import DeathNote, Quarantined, put_in_quarantine
-
     note = Quarantined(
         VIDEO, CHUNK, "j", "/v.mp4", 0.0, 1.0, (1,), {"detector/1": DETECTOR}, "h:1",
         (DeathNote("SIGSEGV", 1.0, ""),), {}, "framehouse",
     )  # fmt: skip
     put_in_quarantine(host("a"), note)
-    assert is_quarantined(host("b"), VIDEO, CHUNK)
+    assert quarantined_chunks(host("b"), VIDEO) == {CHUNK}
     assert [found.name for found in quarantined(host("b"))] == [f"{VIDEO}/{CHUNK}"]
-    assert release(host("b"), VIDEO, CHUNK) and not is_quarantined(host("a"), VIDEO, CHUNK)
+    assert release(host("b"), VIDEO, CHUNK) and quarantined_chunks(host("a"), VIDEO) == set()
+
+
+def test_what_is_held_against_a_chunk_is_known_on_every_host(host: Host) -> None:
+    note_suspect(host("a"), VIDEO, CHUNK, [])
+    assert suspects(host("b"), VIDEO) == {CHUNK: ()}
+    death = DeathNote("SIGSEGV", 1.0, "line \udcff")
+    note_suspect(host("b"), VIDEO, CHUNK, [death])
+    assert suspects(host("a"), VIDEO) == {CHUNK: (death,)}
+    clear_suspect(host("c"), VIDEO, CHUNK)
+    assert suspects(host("a"), VIDEO) == suspects(host("b"), VIDEO) == {}
 
 
 # ---------------------------------------------------------------- what only a bucket has

@@ -110,7 +110,16 @@ def test_without_a_receiver_nothing_is_made(tmp_path: Path, monkeypatch: pytest.
     assert tracing._providers == {}
 
 
-@pytest.mark.usefixtures("fake")
+@pytest.fixture
+def every_event() -> Iterator[None]:
+    """Whatever level a command of an earlier test has set in this process."""
+    before = structlog.get_config()
+    structlog.reset_defaults()
+    yield
+    structlog.configure(**before)
+
+
+@pytest.mark.usefixtures("fake", "every_event")
 def test_events_of_a_chunk_name_job_and_video(tmp_path: Path, media_dir: Path) -> None:
     video, state = numbered_video(media_dir), new_state(tmp_path)
     job_id = store_job(state, JobRequest(str(video), *REQUEST), Caps(), job_id="j_logged")
