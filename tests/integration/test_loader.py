@@ -25,6 +25,7 @@ from framehouse.jobs.outcome import Totals, conclude_run
 from framehouse.jobs.plans import PlanRef, chunk_tasks
 from framehouse.results.lake import Lake
 from framehouse.results.parts import part_paths
+from framehouse.room import Room
 from framehouse.state import JobRequest, State, open_state
 from framehouse.store.connection import writing
 from framehouse.store.publish import Publisher
@@ -117,6 +118,23 @@ def test_done_is_said_after_the_rows_are_out(settings: Settings, state: State, l
     assert len(published) == 1
     assert state.loads_after(0) == []
     assert state.job("j_one").finished_at is not None
+
+
+def test_a_backlog_is_published_piece_by_piece(
+    settings: Settings, state: State, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader, "_MOST_LOADS", 4)
+    for i in range(5):
+        put_job(lake, f"j_{i}", range(0, 60, 6), i)
+        submitted(state, f"j_{i}")
+        concluded(state, f"j_{i}", i)  # its parts and itself: ten loads in all
+    with Publisher(settings.store_dir, lake) as publisher:
+        pieces = []
+        while loader._drain_once(publisher, state, Room(settings.home, 0)):
+            pieces.append((publisher.published_seq, [state.job(f"j_{i}").status for i in range(5)].count("done")))
+    assert pieces == [(4, 2), (8, 4), (10, 5)]
+    assert run_query(settings.store_dir, "SELECT count(*) FROM jobs").rows() == [(5,)]
+    assert [n_rows(settings, number) for number in range(2)] == [10, 20]
 
 
 def test_many_jobs_are_published_together(settings: Settings, state: State, lake: Lake) -> None:
