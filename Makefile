@@ -32,7 +32,7 @@ setup: $(STAMP) server-env  ## build the two environments (PYTHON=python3.12 pic
 demo: setup  ## run the main job on real sample videos, end to end, and show what it found
 	@$(APP) scripts/demo.py $(ARGS)
 
-test: setup  ## run the whole test suite (ARGS="-k probe" narrows it)
+test: setup  ## run the whole test suite (ARGS="-k probe" narrows it, ARGS="-n 2" shares it among two processes)
 	@$(APP) -m pytest $(ARGS)
 
 e2e: setup  ## run only the end-to-end tests

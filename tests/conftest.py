@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -39,19 +39,50 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[LEDGER] = PartLedger()
     hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
-    prefect_home = cache_folder() / "prefect"  # never the user's own
+    prefect_home = cache_folder() / f"prefect{_worker(config)}"  # never the user's own, never shared by two processes
     prefect_home.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("PREFECT_HOME", str(prefect_home))
     os.environ.setdefault("DO_NOT_TRACK", "1")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: _rank(item.path))
+    if _worker(config):  # the stack's tests take longest and are one piece: another process has the others meanwhile
+        items.sort(key=lambda item: real_parts.folder_of(item.path) != "e2e")
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist, in its controller, where a run is shared (`-n 2`)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hands out whole files, for the sake of their fixtures, and e2e/ as one, so that a run has one stack."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "e2e" if "e2e" in Path(file).parts else file
+
+    config.option.loadscopereorder = False  # in the order of collection
+    return Scheduling(config, log)
 
 
 def _rank(path: Path) -> int:
     folder = real_parts.folder_of(path)
     return FOLDER_ORDER.index(folder) if folder in FOLDER_ORDER else len(FOLDER_ORDER)
+
+
+def _worker(config: pytest.Config) -> str:
+    """Name of this process among those of pytest-xdist (`gw0` …); empty in their controller, or where there is one."""
+    return str(getattr(config, "workerinput", {}).get("workerid", ""))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _worker(session.config):
+        session.config.workeroutput["real parts"] = session.config.stash[LEDGER].packed()  # type: ignore[attr-defined]
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist, in its controller
+def pytest_testnodedown(node: Any) -> None:
+    node.config.stash[LEDGER].add(getattr(node, "workeroutput", {}).get("real parts", {}))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -75,7 +106,8 @@ def pytest_make_collect_report(
     report = yield
     reason, folder = real_parts.skip_reason(report), real_parts.folder_of(collector.path)
     if reason is not None and folder in real_parts.REAL_FOLDERS:  # a whole file that skips itself
-        collector.config.stash[LEDGER].record((folder,), reason)
+        if _worker(collector.config) in ("", "gw0"):  # each of several processes collects
+            collector.config.stash[LEDGER].record((folder,), reason)
         real_parts.fail_instead(report, (folder,), reason)
     return report
 

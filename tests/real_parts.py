@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -78,6 +78,16 @@ class PartLedger:
                 self.ran[part] += 1
             else:
                 self.not_run[part][reason] += 1
+
+    def packed(self) -> dict[str, Any]:
+        """What another process can `add`: plain dicts and numbers."""
+        return {"ran": dict(self.ran), "not_run": {part: dict(reasons) for part, reasons in self.not_run.items()}}
+
+    def add(self, packed: dict[str, Any]) -> None:
+        """Count in what another process counted; an empty dict for one that died before it could tell."""
+        self.ran.update(packed.get("ran", {}))
+        for part, reasons in packed.get("not_run", {}).items():
+            self.not_run[part].update(reasons)
 
     def lines(self) -> Iterator[str]:
         """One line a part, and one for each reason why tests of it did not run."""

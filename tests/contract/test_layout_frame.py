@@ -89,6 +89,26 @@ def test_what_did_not_run_is_told_with_its_reason(tree: Path) -> None:
     assert done.stdout.rstrip().splitlines()[-1].startswith("=====")
 
 
+def test_two_processes_tell_the_same_and_each_file_is_run_by_one(tree: Path) -> None:
+    done = run(tree, "", "tests", "-v", "-n", "2")
+    lines = done.stdout.splitlines()
+    assert "3 failed, 3 passed, 4 skipped, 1 xfailed" in lines[-1], done.stdout
+    for line in (
+        "triton: 1 ran",
+        "dask: 0 ran, 1 DID NOT RUN",
+        "e2e: 1 ran",
+        "    1 x could not import 'no_such_module_at_all': No module named 'no_such_module_at_all'",
+    ):
+        assert line in lines
+    ends = [line.split() for line in lines if line.startswith("[gw") and "::" in line]
+    files = {(words[-1].partition("::")[0], words[0]) for words in ends}
+    assert sorted(file for file, _ in files) == [
+        "tests/e2e/test_z.py",
+        "tests/integration/test_y.py",
+        "tests/unit/test_w.py",
+    ]
+
+
 @pytest.mark.parametrize(
     ("require", "n_failed"), [("dask", 1), ("prefect", 1), ("triton", 0), ("dask,prefect", 2), ("all", 2)]
 )
