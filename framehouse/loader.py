@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 _POLL_S = 0.2
 _RETRY_S = 2.0
 _MOST_LOADS = 500
-"""Loads between two snapshots. A load takes 20-40 ms in each file: what was asked for first is out within half a
+"""Loads between two snapshots. A load takes 20-40 ms in each file: what was asked for first is out within a
 minute, however much was asked for at once."""
 
 
