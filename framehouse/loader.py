@@ -84,7 +84,7 @@ def drain(publisher: Publisher, state: State, settings: Settings, stop: threadin
 
 
 def _drain_once(publisher: Publisher, state: State, room: Room) -> bool:
-    rows = state.loads_after(publisher.published_seq)[:_MOST_LOADS]
+    rows = state.loads_after(publisher.published_seq, _MOST_LOADS)
     if not rows and publisher.is_current:
         return False
     if short := room.shortage(publisher.need_bytes()):

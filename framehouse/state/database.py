@@ -455,9 +455,10 @@ class State:
                 seq = append_load(connection, "finding", video_id=video_id, model_digest=ruleset_id)
         return seq
 
-    def loads_after(self, seq: int) -> list[LoadRow]:
-        """Load wishes with a higher number, in order; an earlier wish for the same thing is left out."""
-        query = sa.select(load_log).where(load_log.c.seq > seq).order_by(load_log.c.seq)
+    def loads_after(self, seq: int, most: int | None = None) -> list[LoadRow]:
+        """Load wishes with a higher number, in order; of these, or of the first so many, an earlier wish for the same
+        thing is left out."""
+        query = sa.select(load_log).where(load_log.c.seq > seq).order_by(load_log.c.seq).limit(most)
         newest: dict[tuple[Any, ...], LoadRow] = {}
         with self._engine.connect() as connection:
             for row in connection.execute(query).mappings():

@@ -166,7 +166,8 @@ class Publisher:
         """Load what is newer than the published snapshot, and publish.
 
         Args:
-            entries: every entry of the log above `published_seq`, in any order; older ones are ignored.
+            entries: every entry of the log above `published_seq`, up to some number, in any order; older ones are
+                ignored, and so may be one that a later of the same key is given for.
 
         Returns:
             None when there was nothing to do: no newer entry, and schema and views are this release's.

@@ -193,7 +193,7 @@ def _published(state: State, home: Path, job_ids: list[str], done: Pass) -> None
             if seq > published:
                 published, deadline = seq, time.monotonic() + PUBLISH_S
         time.sleep(0.3)
-    done.problems.append(f"the loader published nothing for {PUBLISH_S} s, and {published} of {marker}")
+    done.problems.append(f"the loader published nothing for {PUBLISH_S} s, after {published} of {marker}")
 
 
 @dataclass

@@ -137,6 +137,20 @@ def test_a_backlog_is_published_piece_by_piece(
     assert [n_rows(settings, number) for number in range(2)] == [10, 20]
 
 
+def test_a_job_in_a_backlog_does_not_end_before_its_parts_which_another_wants_later(
+    settings: Settings, state: State, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader, "_MOST_LOADS", 2)
+    for job_id, number in (("j_first", 0), ("j_between", 1), ("j_last", 0)):
+        put_job(lake, job_id, range(0, 60, 6), number)
+        submitted(state, job_id)
+        concluded(state, job_id, number)
+    with Publisher(settings.store_dir, lake) as publisher:
+        assert loader._drain_once(publisher, state, Room(settings.home, 0))
+    assert [job.job_id for job in state.list_jobs() if job.status == "done"] == ["j_first"]
+    assert n_rows(settings, 0) == 10
+
+
 def test_many_jobs_are_published_together(settings: Settings, state: State, lake: Lake) -> None:
     for i in range(20):
         put_job(lake, f"j_{i}", range(0, 60, 6), 0)
